@@ -1,0 +1,3737 @@
+/*
+ * launcher - a container launcher for embedded Linux, in one static file
+ *
+ * A bare Linux kernel starts this program as PID 1; it turns the device into a few confined
+ * services, as the policy in config.h says, and keeps them running. There is no shell, no
+ * daemon and no configuration file beside it. The one program leads four lives:
+ *
+ *   boot        PID 1 of the device, until everything is ready for containers
+ *   supervise   from then on: unpack, start, watch, restart, stop; answer the control socket
+ *   inside      the child that builds a container from within, and stays as its PID 1
+ *   ask         the command line: `launcher ps`, `launcher logs web`, `launcher run x.img`
+ *
+ * The file is a book. Everything is defined before it is used and main() comes last, so a call
+ * to a later chapter does not compile, and who reads downwards always knows the words:
+ *
+ *   Part I     Words: nothing runs
+ *               1  types            containers, units, the constants that libc lacks
+ *               2  policy           config.h, and the rules that it has to obey
+ *   Part II    Tools: they return 0 or -errno and decide nothing; they do not call each other
+ *               3  log              text, the launcher's own lines, the ring of each container
+ *               4  files            small files, paths that are walked and never trusted
+ *               5  image: frames    LZ4 frames, verified and decoded block by block
+ *               6  image: tar       the entries, made below one directory and nowhere else
+ *               7  cgroup           limits, on cgroup v2, v1 and the hybrid of both
+ *               8  mount            a row of operations makes /proc, /sys and /dev
+ *               9  confine          capabilities, loopback: what a workload keeps
+ *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
+ *              10  inside           the unpacker, and PID 1 of a container
+ *              11  boot             a device, or a place on a laptop, made ready
+ *              12  ask              the command line
+ *   Part IV    The life that may not: `die` and `exit` are poisoned
+ *              13  instance         the state of each container: state x event -> action
+ *              14  control          the socket that the command line asks
+ *              15  loop             wait, look up, call; then main
+ *
+ * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
+ * status and, if it could not do its work, one line of text through a close-on-exec pipe.
+ *
+ * There is no heap. What PID 1 needs is sized by the policy, so it is known when it is linked;
+ * unpacking and every other long or risky step runs in a child, inside the container's limits.
+ */
+
+/* ==== Part I: Words =========================================================================== */
+
+/* ---- 1  types ----------------------------------------------------------------------------------
+ *
+ * What a policy can say, in `struct container`, and the macros that it says it with. Zero means
+ * no: the value that a row leaves out is the strictest, or the sane default that is named here.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/reboot.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h> /* rename */
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lz4.h"
+#define XXH_STATIC_LINKING_ONLY
+#include "xxhash.h"
+
+#include BOARD_H
+
+#pragma GCC poison malloc calloc realloc free strdup asprintf alloca
+#pragma GCC poison printf fprintf sprintf snprintf puts system popen opendir
+
+#ifndef __OPTIMIZE__
+#error "the rules of the policy are checked by the optimiser: build with -O1 or more"
+#endif
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 64")
+#endif
+#ifndef BOARD_MODULES
+#define BOARD_MODULES NULL /* a board whose kernel needs none, or loads its own */
+#endif
+#ifndef VERSION
+#define VERSION "0.1"
+#endif
+#ifndef P_PIDFD
+#define P_PIDFD 3 /* waitid(2), Linux 5.4 */
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL /* clone(2), Linux 5.7 */
+#endif
+
+enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
+
+struct clone3_args { /* clone(2), clone3(): struct clone_args, version 2 of Linux 5.7 */
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+	    set_tid_size, cgroup;
+};
+
+enum { NO, YES };
+enum restart { NEVER, ON_FAILURE, ALWAYS };
+
+struct tmpfs {
+	const char *path; /* below the container's root, made if the image lacks it */
+	uint64_t size;    /* bytes; it counts against memory.max too */
+};
+
+struct container {
+	const char *name;           /* a-z 0-9 _ -: names the cgroup, the host name, the log */
+	const char *image;          /* file in the board's directory of images */
+	const char *const *command; /* what to execute; a name without / is looked up in PATH */
+	const char *const *env;     /* beside PATH, HOME and TERM, which it can replace */
+	const int *after;           /* rows that have to be up before this one starts */
+	struct {
+		uint64_t max; /* bytes of memory, the unpacked image included; default 4 MiB */
+	} memory;
+	struct {
+		uint64_t max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
+	} cpu;
+	uint64_t pids;             /* tasks, the container's PID 1 included; default 4 */
+	uint64_t keep;             /* capabilities that are not dropped: CAP(KILL) | ... */
+	const struct tmpfs *tmpfs; /* the places that can be written, and forget */
+	enum restart restart;
+	struct {
+		uint64_t first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
+	} backoff;
+	struct {
+		int signal;     /* asks it to stop; default SIGTERM */
+		uint64_t grace; /* ms until it is killed; default 5 s */
+	} stop;
+	unsigned console : 1; /* stdin, stdout and stderr are the console, not the log */
+	unsigned control : 1; /* has the launcher's verbs, in /dev/launcher */
+};
+
+/* A checked constant expression: n, if the condition holds. */
+#define CHECKED(n, condition, sentence)                                                            \
+	((n) + 0 * sizeof(struct {                                                                 \
+		_Static_assert(condition, sentence);                                               \
+		int unused;                                                                        \
+	}))
+#define KiB(n) CHECKED((n)*1024ULL, (n) >= 1 && (n) <= 1 << 22, "KiB(n): n is 1 to 4194304")
+#define MiB(n) CHECKED((n)*1048576ULL, (n) >= 1 && (n) <= 65536, "MiB(n): n is 1 to 65536")
+#define PERCENT(n) CHECKED((n)*1000ULL, (n) >= 1 && (n) <= 6400, "PERCENT(n): n is 1 to 6400")
+#define SECONDS(n) CHECKED((n)*1000ULL, (n) >= 1 && (n) <= 86400, "SECONDS(n): n is 1 to 86400")
+#define MILLISECONDS(n)                                                                            \
+	CHECKED((n)*1ULL, (n) >= 1 && (n) <= 60000, "MILLISECONDS(n): n is 1 to 60000")
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define ENV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define AFTER(...) ((const int[]){ __VA_ARGS__, -1 })
+#define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
+#define CAP(name) (1ULL << CAP_##name)
+
+#define LEN(array) ((int)(sizeof(array) / sizeof *(array)))
+
+/* ---- 2  policy ---------------------------------------------------------------------------------
+ *
+ * config.h can hold only policy, for no function exists yet. A rule that looks across rows is a
+ * call to a function that must not be called: the optimiser folds the condition over the const
+ * table, and what remains stops the build with the sentence. What can't be folded stops it too.
+ */
+
+#include CONFIG_H
+
+_Static_assert(NCONTAINERS >= 1 && NCONTAINERS <= 64, "policy: there are 1 to 64 containers");
+_Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum has no row");
+_Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
+	       "policy: LOG_SIZE is a power of two, from KiB(1)");
+
+#define RULE(name, sentence) extern void name(void) __attribute__((error("policy: " sentence)))
+RULE(rule_name, "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
+RULE(rule_unique, "two containers have the same .name");
+RULE(rule_image, "a row has no .image, or one with a / or a dot in front");
+RULE(rule_command, "a row has no .command");
+RULE(rule_after, ".after names the row itself, or one that starts later");
+RULE(rule_memory, "a .memory.max is less than 512 KiB");
+RULE(rule_ram, "the sum of .memory.max is more than the RAM of the board");
+RULE(rule_pids, "a .pids is less than 2: the container's PID 1, and the workload");
+RULE(rule_backoff, "a .backoff.first is more than its .limit");
+RULE(rule_signal, "a .stop.signal is not a signal");
+RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
+RULE(rule_console, "more than one row has the .console");
+
+static inline __attribute__((always_inline)) int name_ok(const char *s)
+{
+	UNROLL
+	for (int n = 0; n < 32; n++) {
+		if (!s[n])
+			return n > 0;
+		if (!((s[n] >= 'a' && s[n] <= 'z') ||
+		      (n && ((s[n] >= '0' && s[n] <= '9') || s[n] == '_' || s[n] == '-'))))
+			return 0;
+	}
+	return 0;
+}
+
+static inline __attribute__((always_inline)) int image_ok(const char *s)
+{
+	return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/');
+}
+
+static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row)
+{
+	if (!c->name || !name_ok(c->name))
+		rule_name();
+	if (!image_ok(c->image))
+		rule_image();
+	if (!c->command || !c->command[0])
+		rule_command();
+	if (c->memory.max && c->memory.max < KiB(512))
+		rule_memory();
+	if (c->pids == 1)
+		rule_pids();
+	if (c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60)))
+		rule_backoff();
+	if (c->stop.signal < 0 || c->stop.signal > 64)
+		rule_signal();
+	if (c->restart > ALWAYS)
+		rule_restart();
+	UNROLL
+	for (int i = 0; i < NCONTAINERS; i++) {
+		if (!c->after || c->after[i] < 0)
+			break;
+		if (c->after[i] >= row)
+			rule_after();
+	}
+}
+
+static __attribute__((used)) void rules(void)
+{
+	uint64_t sum = 0;
+	int consoles = 0;
+
+	UNROLL
+	for (int i = 0; i < NCONTAINERS; i++) {
+		rules_of_row(&containers[i], i);
+		sum += containers[i].memory.max;
+		consoles += containers[i].console;
+		UNROLL
+		for (int j = 0; j < i; j++)
+			if (!__builtin_strcmp(containers[i].name, containers[j].name))
+				rule_unique();
+	}
+	if (sum > BOARD_RAM)
+		rule_ram();
+	if (consoles > 1)
+		rule_console();
+}
+
+/* ==== Part II: Tools ========================================================================== */
+
+/* ---- 3  log ------------------------------------------------------------------------------------
+ *
+ * Text without stdio (whose printf is larger than all of LZ4), the launcher's own lines, and the
+ * ring that keeps the latest output of a container. Nothing here blocks: a console that does not
+ * take a line loses it, and the loss is counted.
+ */
+
+struct text { /* a bounded string being made; a full one drops the rest */
+	char *at, *end;
+};
+
+static void text_pad(struct text *t, const char *s, size_t n, int width, char fill)
+{
+	size_t room = width < 0 ? -width : width, gap = room > n ? room - n : 0;
+
+	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++)
+		*t->at++ = fill;
+	for (size_t i = 0; i < n && t->at < t->end; i++)
+		*t->at++ = s[i];
+	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++)
+		*t->at++ = ' ';
+}
+
+static void text_number(struct text *t, unsigned long long n, unsigned base, int negative,
+			int width, char fill)
+{
+	char digits[24], *p = digits + sizeof digits;
+
+	do
+		*--p = "0123456789abcdef"[n % base];
+	while (n /= base);
+	if (negative)
+		*--p = '-';
+	text_pad(t, p, digits + sizeof digits - p, width, fill);
+}
+
+/* The conversions d u x lld llu llx s c m and %, with - or 0 and a width, and %.*s. */
+static void text_va(struct text *t, const char *f, va_list ap)
+{
+	for (; *f; f++) {
+		if (*f != '%') {
+			text_pad(t, f, 1, 0, ' ');
+			continue;
+		}
+		int left = *++f == '-', wide = 0, width = 0, precision = -1;
+		char fill = f[left] == '0' ? '0' : ' ';
+		for (f += left; *f >= '0' && *f <= '9'; f++)
+			width = width * 10 + *f - '0';
+		if (*f == '.' && *++f == '*')
+			precision = va_arg(ap, int), f++;
+		if (*f == 'l')
+			wide = 1, f += 2;
+		if (left)
+			width = -width;
+		if (*f == 's' || *f == 'm') {
+			const char *s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
+			text_pad(t, s, strnlen(s, precision < 0 ? SIZE_MAX : (size_t)precision),
+				 width, ' ');
+		} else if (*f == 'd') {
+			long long n = wide ? va_arg(ap, long long) : va_arg(ap, int);
+			text_number(t, n < 0 ? 0 - (unsigned long long)n : (unsigned long long)n,
+				    10, n < 0, width, fill);
+		} else if (*f == 'u' || *f == 'x') {
+			text_number(t, wide ? va_arg(ap, unsigned long long) : va_arg(ap, unsigned),
+				    *f == 'x' ? 16 : 10, 0, width, fill);
+		} else {
+			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
+			text_pad(t, &c, 1, width, ' ');
+		}
+	}
+}
+
+/* Makes a string of at most size-1 bytes in buf, always terminated; returns its length. */
+static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t size, const char *f,
+							   ...)
+{
+	struct text t = { buf, buf + size - 1 };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	*t.at = '\0';
+	return t.at - buf;
+}
+
+/* CLOCK_BOOTTIME in milliseconds: it counts through a suspend, and nobody can set it. */
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+static struct {
+	int fd;         /* where lines go */
+	int kmsg;       /* it is /dev/kmsg, which wants a priority */
+	int quiet;      /* lines of containers are not copied, only kept */
+	unsigned lost;  /* lines that fd did not take since the last one that it took */
+	const char *as; /* who speaks */
+} journal = { .fd = STDERR_FILENO, .as = "launcher" };
+
+/* Writes one line. What is not printable or UTF-8 becomes '?': a log is hostile input. */
+static void log_line(const char *who, const char *s, size_t n)
+{
+	char line[512];
+	size_t head = format(line, sizeof line, "%s%s: ", journal.kmsg ? "<6>" : "", who);
+
+	for (size_t i = 0; i < n && head < sizeof line - 1; i++) {
+		unsigned char c = s[i], before = i ? s[i - 1] : 0;
+		int control = c < ' ' ? c != '\t' : c == 0x7f || (c >= 0x80 && c < 0xa0 && before < 0xc3);
+		line[head++] = control && !(c >= 0x80 && before >= 0x80 && before != 0xc2) ? '?' : (char)c;
+	}
+	line[head++] = '\n';
+	if (write(journal.fd, line, head) != (ssize_t)head)
+		journal.lost++;
+	else if (journal.lost) {
+		head = format(line, sizeof line, "%slauncher: %u lines were not shown here\n",
+			      journal.kmsg ? "<4>" : "", journal.lost);
+		journal.lost = write(journal.fd, line, head) == (ssize_t)head ? 0 : journal.lost + 1;
+	}
+}
+
+/* One line of the launcher's own. */
+static __attribute__((format(__printf__, 1, 2))) void say(const char *f, ...)
+{
+	char line[480];
+	struct text t = { line, line + sizeof line };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	log_line(journal.as, line, t.at - line);
+}
+
+/* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
+struct ring {
+	uint64_t end;   /* position after the latest byte */
+	uint64_t shown; /* how far it has been copied to the journal */
+	char bytes[LOG_SIZE];
+};
+
+/* Reads once from fd, at most 4 KiB: a flood gets no more than its turn. Returns as read(2). */
+static ssize_t ring_fill(struct ring *r, int fd)
+{
+	size_t at = r->end % LOG_SIZE, room = LOG_SIZE - at;
+	ssize_t n = read(fd, r->bytes + at, room < 4096 ? room : 4096);
+
+	if (n > 0)
+		r->end += n;
+	return n;
+}
+
+/* The bytes from *at on, as far as they lie in one piece; *at skips what was overwritten. */
+static size_t ring_peek(const struct ring *r, uint64_t *at, const char **bytes)
+{
+	if (r->end - *at > LOG_SIZE)
+		*at = r->end - LOG_SIZE;
+	size_t from = *at % LOG_SIZE, n = r->end - *at, piece = LOG_SIZE - from;
+
+	*bytes = r->bytes + from;
+	return n < piece ? n : piece;
+}
+
+/* Copies the lines that are new to the journal; what has no end yet waits, up to 400 bytes. */
+static void ring_show(struct ring *r, const char *who)
+{
+	char line[400];
+	const char *p, *newline;
+
+	for (;;) {
+		size_t n = 0, piece;
+		for (uint64_t at = r->shown; n < sizeof line && (piece = ring_peek(r, &at, &p)); at += piece) {
+			if (!n)
+				r->shown = at;
+			piece = piece < sizeof line - n ? piece : sizeof line - n;
+			memcpy(line + n, p, piece);
+			n += piece;
+		}
+		newline = memchr(line, '\n', n);
+		if (!newline && n < sizeof line)
+			return;
+		if (newline)
+			n = newline - line;
+		if (!journal.quiet)
+			log_line(who, line, n);
+		r->shown += n + !!newline;
+	}
+}
+
+/* ---- 4  files ----------------------------------------------------------------------------------
+ *
+ * Small files are read and written whole. A path below a directory that somebody else filled is
+ * walked one name at a time and follows no link (CVE-2015-1335, CVE-2021-30465, CVE-2025-31133).
+ */
+
+/* Opens path below dir; every name but the last is a real directory, and the last no link. */
+static int path_open(int dir, const char *path, int flags)
+{
+	char name[NAME_MAX + 1];
+	int fd = dir, next;
+
+	for (;;) {
+		path += strspn(path, "/");
+		size_t n = strcspn(path, "/");
+		const char *rest = path + n + strspn(path + n, "/");
+		if (n > NAME_MAX || (n == 2 && !memcmp(path, "..", 2))) {
+			next = -1;
+			errno = n > NAME_MAX ? ENAMETOOLONG : EXDEV;
+		} else {
+			memcpy(name, n ? path : ".", n ? n : 1);
+			name[n ? n : 1] = '\0';
+			next = openat(fd, name, (*rest ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW | O_CLOEXEC);
+		}
+		struct stat st;
+		int error = next < 0 ? errno : 0;
+		if (fd != dir)
+			close(fd);
+		if (!error && !*rest && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
+			close(next); /* O_PATH opens the link itself */
+			error = ELOOP;
+		}
+		if (error)
+			return -error;
+		if (!*rest)
+			return next;
+		fd = next;
+		path = rest;
+	}
+}
+
+/* Makes path below dir, with the directories that lead there; what exists is left as it is. */
+static int path_mkdir(int dir, const char *path)
+{
+	char part[PATH_MAX];
+
+	for (size_t n = strspn(path, "/"); path[n]; n += strspn(path + n, "/")) {
+		n += strcspn(path + n, "/");
+		if (format(part, sizeof part, "%.*s", (int)n, path) != n)
+			return -ENAMETOOLONG;
+		char *leaf = strrchr(part, '/');
+		if (leaf)
+			*leaf++ = '\0';
+		int parent = path_open(dir, leaf ? part : "", O_PATH | O_DIRECTORY);
+		if (parent < 0)
+			return parent;
+		int failed = mkdirat(parent, leaf ? leaf : part, 0755) && errno != EEXIST ? -errno : 0;
+		close(parent);
+		if (failed)
+			return failed;
+	}
+	return 0;
+}
+
+/* Writes text to an existing file. A kernel file takes it in one write or refuses it. */
+static int file_write(int dir, const char *path, const char *text)
+{
+	int fd = openat(dir, path, O_WRONLY | O_CLOEXEC), failed = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		failed = -errno;
+	close(fd);
+	return failed;
+}
+
+/* Reads at most size-1 bytes and terminates them; returns their number. */
+static ssize_t file_read(int dir, const char *path, char *buf, size_t size)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = 0, got = 0;
+
+	buf[0] = '\0';
+	if (fd < 0)
+		return -errno;
+	while ((size_t)n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0)
+		n += got;
+	int error = errno;
+	close(fd);
+	buf[n] = '\0';
+	return got < 0 ? -error : n;
+}
+
+/* The number that stands after `key ` in a file of such lines, or alone in it for "". */
+static int file_number(int dir, const char *path, const char *key, uint64_t *number)
+{
+	char text[2048];
+	size_t n = strlen(key);
+	ssize_t got = file_read(dir, path, text, sizeof text);
+
+	if (got < 0)
+		return got;
+	for (char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
+		if (!n || (!strncmp(p, key, n) && p[n] == ' ')) {
+			*number = 0;
+			for (p += n + !!n; *p >= '0' && *p <= '9'; p++)
+				*number = *number * 10 + *p - '0';
+			return 0;
+		}
+	return -ENODATA;
+}
+
+/* Is word one of the words, which blanks, commas or newlines divide? */
+static int word_in(const char *words, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = words; (p = strstr(p, word)); p += n)
+		if ((p == words || strchr(" ,\n", p[-1])) && strchr(" ,\n", p[n]))
+			return 1;
+	return 0;
+}
+
+/* Calls visit(dir, name) for each name in the directory until it returns non-zero, which it gives back. */
+static int dir_each(int dir, int (*visit)(int dir, const char *name))
+{
+	_Alignas(uint64_t) char buf[2048]; /* struct linux_dirent64, getdents(2): d_reclen at 16, d_name at 19 */
+	ssize_t n;
+	int stop = 0;
+
+	lseek(dir, 0, SEEK_SET);
+	while (!stop && (n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
+		unsigned short step;
+		for (char *p = buf; !stop && p < buf + n; p += step) {
+			const char *name = p + 19;
+			memcpy(&step, p + 16, sizeof step);
+			if (strcmp(name, ".") && strcmp(name, ".."))
+				stop = visit(dir, name);
+		}
+	}
+	return stop;
+}
+
+/* Removes one entry. Returns the open directory, plus one, if it has to be emptied first. */
+static int tree_remove_entry(int dir, const char *name)
+{
+	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
+	    !unlinkat(dir, name, AT_REMOVEDIR))
+		return 0;
+	int fd = errno == ENOTEMPTY ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	return fd + 1;
+}
+
+/* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
+static void tree_empty(int fd)
+{
+	for (unsigned depth = 0;;) {
+		int next = dir_each(fd, tree_remove_entry);
+		if (next) {
+			depth++;
+			next--;
+		} else if (depth--) {
+			next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		} else {
+			next = -1;
+		}
+		close(fd);
+		if (next < 0)
+			return;
+		fd = next;
+	}
+}
+
+/* ---- 5  image: frames --------------------------------------------------------------------------
+ *
+ * A stream of LZ4 frames becomes bytes: standard frames (lz4_Frame_format.md 1.6.2, every checksum
+ * verified), skippable ones, and the legacy frames that Buildroot, Yocto and the kernel's build
+ * write. One block is decoded at a time, so memory follows the block size of the frame: 64 KiB
+ * blocks cost half a megabyte. A refusal leaves a sentence in `why` and returns -EBADMSG.
+ */
+
+enum {
+	FRAME_MAGIC = 0x184D2204,
+	LEGACY_MAGIC = 0x184C2102,
+	SKIP_MAGIC = 0x184D2A50, /* and the fifteen after it */
+	LEGACY_BLOCK = 8 << 20,
+	HISTORY = 64 << 10, /* what a linked block may refer back to */
+	READ_AHEAD = 128 << 10,
+};
+
+struct image {
+	int fd;
+	uint64_t offset;             /* in the file, of in[in_at] */
+	uint8_t *in, *out;           /* compressed bytes; HISTORY and decoded blocks */
+	size_t in_at, in_end;        /* what is read and not used yet */
+	size_t out_at, out_end;      /* what is decoded and not used yet */
+	unsigned frames;             /* seen so far */
+	enum { BETWEEN, STANDARD, LEGACY } inside;
+	int linked, block_sum, content_sum, sized;
+	size_t block_max;
+	uint64_t size, made;         /* bytes that the frame promises, has given */
+	XXH32_state_t hash;
+	char why[256];
+};
+
+static __attribute__((format(__printf__, 2, 3))) int refuse(struct image *m, const char *f, ...)
+{
+	struct text t = { m->why, m->why + sizeof m->why - 1 };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	*t.at = '\0';
+	return -EBADMSG;
+}
+
+/* What goes wrong in the bytes themselves: says where. */
+static int corrupt(struct image *m, const char *what)
+{
+	return refuse(m, "%s (at byte %llu)", what, (unsigned long long)m->offset);
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static const size_t in_size = LZ4_COMPRESSBOUND(LEGACY_BLOCK) + READ_AHEAD;
+static const size_t out_size = HISTORY + LEGACY_BLOCK;
+
+/* Takes over nothing: fd stays the caller's. The buffers are touched only as far as blocks need. */
+static int image_open(struct image *m, int fd)
+{
+	memset(m, 0, sizeof *m);
+	m->fd = fd;
+	m->in = mmap(NULL, in_size + out_size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->in == MAP_FAILED)
+		return -errno;
+	m->out = m->in + in_size;
+	return 0;
+}
+
+static void image_close(struct image *m)
+{
+	munmap(m->in, in_size + out_size);
+}
+
+/* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the file ends before, or -errno. */
+static int image_need(struct image *m, size_t n)
+{
+	size_t have = m->in_end - m->in_at;
+
+	if (have < n) {
+		memmove(m->in, m->in + m->in_at, have);
+		m->in_at = 0;
+		m->in_end = have;
+	}
+	while (m->in_end - m->in_at < n) {
+		size_t want = n - m->in_end > READ_AHEAD ? n - m->in_end : READ_AHEAD;
+		ssize_t got = read(m->fd, m->in + m->in_end, want);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return refuse(m, "reading: %m (at byte %llu)", (unsigned long long)m->offset);
+		if (!got)
+			return 0;
+		m->in_end += got;
+	}
+	return 1;
+}
+
+/* The same where the file must not end: returns 1, or the refusal that says so. */
+static int image_must(struct image *m, size_t n, const char *cut)
+{
+	int got = image_need(m, n);
+
+	return got ? got : corrupt(m, cut);
+}
+
+static const uint8_t *image_take(struct image *m, size_t n)
+{
+	const uint8_t *p = m->in + m->in_at;
+
+	m->in_at += n;
+	m->offset += n;
+	return p;
+}
+
+static int frame_skip(struct image *m)
+{
+	static const char *const cut = "cut short in a skippable frame";
+	int got = image_must(m, 8, cut);
+	uint64_t left = got > 0 ? 8ULL + le32(m->in + m->in_at + 4) : 0;
+
+	for (size_t piece; got > 0 && left; left -= piece) {
+		piece = left < READ_AHEAD ? left : READ_AHEAD;
+		if ((got = image_must(m, piece, cut)) > 0)
+			image_take(m, piece);
+	}
+	return got;
+}
+
+/* Reads the descriptor of a standard frame: FLG, BD, content size, header checksum. */
+static int frame_standard(struct image *m)
+{
+	static const char *const cut = "cut short in a frame header";
+
+	int got = image_must(m, 7, cut);
+
+	if (got < 0)
+		return got;
+	const uint8_t *p = m->in + m->in_at + 4;
+	unsigned flags = p[0], block = p[1] >> 4, n = flags & 8 ? 10 : 2;
+	if (flags >> 6 != 1 || flags & 2 || p[1] & 0x8f || block < 4)
+		return corrupt(m, "an LZ4 frame of an unknown kind");
+	if (flags & 1)
+		return corrupt(m, "the LZ4 frame needs a dictionary");
+	if ((got = image_must(m, 4 + n + 1, cut)) < 0)
+		return got;
+	p = image_take(m, 4 + n + 1) + 4;
+	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
+		return corrupt(m, "the checksum of a frame header does not match");
+	m->inside = STANDARD;
+	m->linked = !(flags & 0x20);
+	m->block_sum = flags & 0x10;
+	m->content_sum = flags & 4;
+	m->sized = flags & 8;
+	m->block_max = (size_t)1 << (8 + 2 * block);
+	m->size = m->sized ? le32(p + 2) | (uint64_t)le32(p + 6) << 32 : 0;
+	XXH32_reset(&m->hash, 0);
+	return 1;
+}
+
+/* Enters the next frame. Returns 1, 0 at the end of the file, or -EBADMSG. */
+static int frame_next(struct image *m)
+{
+	int got = image_need(m, 4);
+
+	if (got < 0)
+		return got;
+	if (!got && m->in_at == m->in_end)
+		return m->frames ? 0 : refuse(m, "the file is empty");
+	uint32_t magic = got ? le32(m->in + m->in_at) : 0;
+	m->made = 0;
+	m->out_at = m->out_end = 0;
+	if (magic == FRAME_MAGIC) {
+		got = frame_standard(m);
+	} else if (magic == LEGACY_MAGIC) {
+		image_take(m, 4);
+		m->inside = LEGACY;
+		m->linked = 0;
+		m->block_max = LEGACY_BLOCK;
+	} else if (magic >> 4 == SKIP_MAGIC >> 4) {
+		got = frame_skip(m);
+	} else {
+		return corrupt(m, m->frames ? "what follows is no LZ4 frame" : "not an LZ4 image");
+	}
+	m->frames++;
+	return got;
+}
+
+/* The end mark of a standard frame has been read: does the frame keep its promises? */
+static int frame_end(struct image *m)
+{
+	m->inside = BETWEEN;
+	if (m->content_sum) {
+		int got = image_must(m, 4, "cut short before the checksum of a frame");
+		if (got < 0)
+			return got;
+		if (le32(image_take(m, 4)) != XXH32_digest(&m->hash))
+			return corrupt(m, "the checksum of a frame does not match");
+	}
+	if (m->sized && m->made != m->size)
+		return corrupt(m, "a frame is not as long as its header says");
+	return 1;
+}
+
+/* Decodes n bytes of in behind what is decoded already; a linked block sees the 64 KiB before. */
+static int block_decode(struct image *m, size_t n, int stored)
+{
+	size_t window = HISTORY + (m->block_max < HISTORY * 4 ? HISTORY * 4 : m->block_max);
+
+	if (!m->linked || m->out_end + m->block_max > window) {
+		size_t keep = m->linked ? (m->out_end < HISTORY ? m->out_end : HISTORY) : 0;
+		memmove(m->out, m->out + m->out_end - keep, keep);
+		m->out_end = keep;
+	}
+	uint8_t *to = m->out + m->out_end;
+	const char *from = (const char *)image_take(m, n);
+	int seen = m->out_end < HISTORY ? (int)m->out_end : HISTORY;
+	int made = (int)n;
+
+	if (stored)
+		memcpy(to, from, n);
+	else
+		made = LZ4_decompress_safe_usingDict(from, (char *)to, (int)n, (int)m->block_max,
+						     (const char *)to - seen, seen);
+	if (made < 0)
+		return corrupt(m, "a block does not decode");
+	if (m->inside == STANDARD && m->content_sum)
+		XXH32_update(&m->hash, to, made);
+	m->out_at = m->out_end;
+	m->out_end += made;
+	m->made += made;
+	if (m->sized && m->made > m->size)
+		return corrupt(m, "a frame is longer than its header says");
+	return 1;
+}
+
+/* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
+static int block_next(struct image *m)
+{
+	static const char *const cut = "cut short in a block";
+	int got = image_need(m, 4);
+
+	if (m->inside == LEGACY && !got && m->in_at == m->in_end) {
+		m->inside = BETWEEN;
+		return 1;
+	}
+	if (got <= 0)
+		return got < 0 ? got : corrupt(m, cut);
+	uint32_t word = le32(m->in + m->in_at), n = m->inside == LEGACY ? word : word & 0x7fffffff;
+	if (m->inside == LEGACY && (word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4)) {
+		m->inside = BETWEEN;
+		return 1;
+	}
+	image_take(m, 4);
+	if (m->inside == STANDARD && !word)
+		return frame_end(m);
+	if (!n || n > (m->inside == LEGACY ? (size_t)LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max))
+		return corrupt(m, "a block of an impossible size");
+	size_t sum = m->inside == STANDARD && m->block_sum ? 4 : 0;
+	if ((got = image_must(m, n + sum, cut)) < 0)
+		return got;
+	const uint8_t *p = m->in + m->in_at;
+	if (sum && le32(p + n) != XXH32(p, n, 0))
+		return corrupt(m, "the checksum of a block does not match");
+	got = block_decode(m, n, m->inside == STANDARD && word >> 31);
+	image_take(m, sum);
+	return got;
+}
+
+/* Makes at least one decoded byte readable. Returns how many are, 0 at a proper end, -errno. */
+static ssize_t image_peek(struct image *m)
+{
+	while (m->out_at == m->out_end) {
+		int got = m->inside == BETWEEN ? frame_next(m) : block_next(m);
+		if (got <= 0)
+			return got;
+	}
+	return m->out_end - m->out_at;
+}
+
+/* ---- 6  image: tar -----------------------------------------------------------------------------
+ *
+ * Entries of ustar, GNU and PAX archives are made below one directory. No path is ever resolved:
+ * the parent is walked name by name without following a link, and everything is made relative to
+ * its descriptor, so no archive can reach out of the root (hard links included). An archive that
+ * can be read in two ways is refused: two sizes, two names, data where none belongs, no end mark.
+ */
+
+enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
+
+struct tar {
+	struct image *m;
+	int root, owners;          /* the directory to fill; are owners kept? (we are root) */
+	int dir;                   /* parent of the latest entry, open: most entries share it */
+	char dir_path[PATH_MAX];
+	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
+	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
+	int fd;                    /* of the entry, if it is a file or directory; or -1 */
+	char *leaf;                /* its last name, in path */
+	char path[PATH_MAX], link[PATH_MAX];
+	unsigned char type;
+	unsigned mode;
+	int64_t uid, gid, size;
+	struct timespec mtime;
+	unsigned given;            /* bits of pax_keys that an extended header has set */
+	size_t pax_size;
+	char pax[PAX_MAX];
+};
+
+static struct tar tar;
+
+static int tar_read(struct tar *t, void *to, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		ssize_t n = image_peek(t->m);
+		if (n <= 0)
+			return n ? (int)n : corrupt(t->m, "cut short in a tar entry");
+		n = (size_t)n < size - at ? (size_t)n : size - at;
+		memcpy((char *)to + at, t->m->out + t->m->out_at, n);
+		t->m->out_at += n;
+		at += n;
+	}
+	return 0;
+}
+
+/* Writes the entry's data to fd, straight out of the decoder's buffer, and skips its padding. */
+static int tar_data(struct tar *t, int fd)
+{
+	char padding[TAR_BLOCK];
+	int64_t left = t->size;
+
+	while (left) {
+		ssize_t n = image_peek(t->m);
+		if (n <= 0)
+			return n ? (int)n : corrupt(t->m, "cut short in a tar entry");
+		n = write(fd, t->m->out + t->m->out_at, n < left ? n : left);
+		if (n < 0)
+			return -errno;
+		t->m->out_at += n;
+		left -= n;
+	}
+	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
+}
+
+/* A number field: octal, or base 256 with the top bit set, which may be negative. */
+static int tar_number(const uint8_t *field, int n, int64_t *number)
+{
+	int i = 0;
+
+	*number = 0;
+	if (field[0] & 0x80) {
+		int negative = field[0] & 0x40;
+		for (i = 0; i < n; i++) {
+			uint8_t byte = i ? field[i] : (field[0] & 0x7f) | (negative ? 0x80 : 0);
+			if (i < n - 8 && byte != (negative ? 0xff : 0))
+				return -ERANGE;
+			*number = (int64_t)((uint64_t)*number << 8 | byte);
+		}
+		return (*number < 0) == !!negative ? 0 : -ERANGE;
+	}
+	while (i < n && field[i] == ' ')
+		i++;
+	for (; i < n && field[i] >= '0' && field[i] <= '7'; i++)
+		*number = *number << 3 | (field[i] - '0');
+	while (i < n && (field[i] == ' ' || !field[i]))
+		i++;
+	return i == n ? 0 : -ERANGE;
+}
+
+/* Strips what does not matter in a path: / in front and at the end, "//", "/./". Refuses "..". */
+static int tar_clean(struct tar *t, char *path)
+{
+	char *to = path;
+
+	for (const char *from = path; *from;) {
+		from += strspn(from, "/");
+		size_t n = strcspn(from, "/");
+		if (n == 2 && !memcmp(from, "..", 2))
+			return refuse(t->m, "%s: the path has '..'", path);
+		if (n > NAME_MAX)
+			return refuse(t->m, "%s: a name is longer than %d bytes", path, NAME_MAX);
+		if (n && !(n == 1 && *from == '.')) {
+			if (to != path)
+				*to++ = '/';
+			memmove(to, from, n);
+			to += n;
+		}
+		from += n;
+	}
+	*to = '\0';
+	return 0;
+}
+
+/* The keys of an extended header that matter here. */
+static int pax_string(struct tar *t, char *to, const char *value, size_t n)
+{
+	if (!n || n >= PATH_MAX || memchr(value, '\0', n))
+		return corrupt(t->m, "a path in an extended header is empty, too long, or has a NUL");
+	memcpy(to, value, n);
+	to[n] = '\0';
+	return 0;
+}
+
+static int pax_path(struct tar *t, const char *value, size_t n)
+{
+	return pax_string(t, t->path, value, n);
+}
+
+static int pax_link(struct tar *t, const char *value, size_t n)
+{
+	return pax_string(t, t->link, value, n);
+}
+
+/* A decimal number of at most 18 digits; what follows it is left to the caller. */
+static int pax_number(struct tar *t, const char **value, size_t *n, int64_t *number)
+{
+	size_t i = 0;
+
+	for (*number = 0; i < *n && i < 18 && (*value)[i] >= '0' && (*value)[i] <= '9'; i++)
+		*number = *number * 10 + (*value)[i] - '0';
+	*value += i;
+	*n -= i;
+	return i ? 0 : corrupt(t->m, "a number in an extended header is not one");
+}
+
+static int pax_whole(struct tar *t, const char *value, size_t n, int64_t *number)
+{
+	int failed = pax_number(t, &value, &n, number);
+
+	return failed || !n ? failed : corrupt(t->m, "a number in an extended header is too long");
+}
+
+static int pax_size(struct tar *t, const char *value, size_t n)
+{
+	return pax_whole(t, value, n, &t->size);
+}
+
+static int pax_uid(struct tar *t, const char *value, size_t n)
+{
+	return pax_whole(t, value, n, &t->uid);
+}
+
+static int pax_gid(struct tar *t, const char *value, size_t n)
+{
+	return pax_whole(t, value, n, &t->gid);
+}
+
+static int pax_mtime(struct tar *t, const char *value, size_t n)
+{
+	int64_t whole, negative = n && *value == '-';
+	long part = 0, scale = 100000000;
+	int failed;
+
+	value += negative;
+	n -= negative;
+	if ((failed = pax_number(t, &value, &n, &whole)))
+		return failed;
+	for (size_t i = 0; i < n; i++, scale /= i > 1 ? 10 : 1) {
+		if (i ? value[i] < '0' || value[i] > '9' : value[i] != '.')
+			return corrupt(t->m, "a time in an extended header is not a number");
+		part += i ? (value[i] - '0') * scale : 0;
+	}
+	t->mtime.tv_sec = negative ? -whole - !!part : whole;
+	t->mtime.tv_nsec = negative && part ? 1000000000 - part : part;
+	return 0;
+}
+
+static int pax_sparse(struct tar *t, const char *value, size_t n)
+{
+	(void)value, (void)n;
+	return corrupt(t->m, "a sparse file: pack the archive without --sparse");
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct tar *t, const char *value, size_t n);
+} pax_keys[] = {
+	{ "path", pax_path },  { "linkpath", pax_link },   { "size", pax_size },
+	{ "uid", pax_uid },    { "gid", pax_gid },         { "mtime", pax_mtime },
+	{ "GNU.sparse.major", pax_sparse }, { "GNU.sparse.map", pax_sparse },
+	{ "GNU.sparse.numblocks", pax_sparse }, { "GNU.sparse.size", pax_sparse },
+};
+enum { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
+
+struct pax_record {
+	const char *key, *value;
+	size_t key_size, size;
+};
+
+/* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
+static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
+{
+	static const char *const bad = "an extended header is malformed";
+	const char *p = t->pax + *at, *end;
+	size_t left = t->pax_size - *at, length = 0, digits = 0;
+
+	if (!left)
+		return 0;
+	for (; digits < left && digits < 6 && p[digits] >= '0' && p[digits] <= '9'; digits++)
+		length = length * 10 + p[digits] - '0';
+	if (!digits || length > left || length < digits + 4 || p[digits] != ' ' || p[length - 1] != '\n')
+		return corrupt(t->m, bad);
+	r->key = p + digits + 1;
+	end = memchr(r->key, '=', p + length - r->key);
+	if (!end || end == r->key)
+		return corrupt(t->m, bad);
+	r->key_size = end - r->key;
+	r->value = end + 1;
+	r->size = p + length - 1 - r->value;
+	*at += length;
+	return 1;
+}
+
+static int tar_meta(struct tar *t, char *to, size_t room, const char *what)
+{
+	char padding[TAR_BLOCK];
+	int failed;
+
+	if ((uint64_t)t->size >= room)
+		return refuse(t->m, "%s is longer than %llu bytes", what, (unsigned long long)room - 1);
+	if ((failed = tar_read(t, to, t->size)))
+		return failed;
+	to[t->size] = '\0';
+	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
+}
+
+static int meta_pax(struct tar *t)
+{
+	int global = t->type == 'g', got, failed;
+	size_t at = 0;
+	struct pax_record r;
+
+	if (t->pax_size)
+		return corrupt(t->m, "two extended headers for one entry");
+	if ((failed = tar_meta(t, t->pax, sizeof t->pax, "an extended header")))
+		return failed;
+	t->pax_size = t->size;
+	while ((got = pax_next(t, &at, &r)) > 0)
+		for (int k = 0; k < LEN(pax_keys); k++) {
+			if (strlen(pax_keys[k].name) != r.key_size || memcmp(pax_keys[k].name, r.key, r.key_size))
+				continue;
+			if (global || t->given & 1U << k)
+				return refuse(t->m, "%s is given twice", pax_keys[k].name);
+			t->given |= 1U << k;
+			if ((failed = pax_keys[k].set(t, r.value, r.size)))
+				return failed;
+		}
+	if (global)
+		t->pax_size = 0;
+	return got;
+}
+
+static int meta_long(struct tar *t, char *to, int key)
+{
+	if (t->given & 1U << key || t->pax_size)
+		return corrupt(t->m, "two names for one entry");
+	t->given |= 1U << key;
+	return tar_meta(t, to, PATH_MAX, "a path");
+}
+
+static int meta_long_name(struct tar *t)
+{
+	return meta_long(t, t->path, PAX_PATH);
+}
+
+static int meta_long_link(struct tar *t)
+{
+	return meta_long(t, t->link, PAX_LINK);
+}
+
+/* Leaves the open directory, with the time that it had before entries were made in it. */
+static void tar_leave(struct tar *t)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->dir_mtime };
+
+	if (t->dir < 0)
+		return;
+	futimens(t->dir, times);
+	close(t->dir);
+	t->dir = -1;
+}
+
+/* Opens the directory `path`, making what is missing. Starts from the open one when it is above. */
+static int tar_enter(struct tar *t, const char *path)
+{
+	size_t n = strlen(t->dir_path);
+	struct stat st;
+	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
+	int from = above ? t->dir : t->root;
+	const char *rest = above ? path + n : path;
+
+	if (t->dir >= 0 && !strcmp(path, t->dir_path))
+		return 0;
+	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
+	if (next == -ENOENT && !(next = path_mkdir(from, rest)))
+		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
+	if (next < 0)
+		return next;
+	tar_leave(t);
+	t->dir = next;
+	format(t->dir_path, sizeof t->dir_path, "%s", path);
+	t->dir_mtime = fstat(next, &st) ? (struct timespec){ 0 } : st.st_mtim;
+	return 0;
+}
+
+static int make_file(struct tar *t)
+{
+	t->fd = openat(t->dir, t->leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return t->fd < 0 ? -errno : tar_data(t, t->fd);
+}
+
+static int make_dir(struct tar *t)
+{
+	if (*t->leaf && mkdirat(t->dir, t->leaf, 0700) && errno != EEXIST)
+		return -errno;
+	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
+	return t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd < 0 ? t->fd : 0;
+}
+
+static int make_symlink(struct tar *t)
+{
+	return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0;
+}
+
+static int make_fifo(struct tar *t)
+{
+	return mknodat(t->dir, t->leaf, S_IFIFO | (t->mode & 07777), 0) ? -errno : 0;
+}
+
+/* The target is walked like any path, so the link can't leave the root (CVE-2026-17106). */
+static int make_link(struct tar *t)
+{
+	struct stat a, b;
+	char parent[PATH_MAX];
+	int failed = tar_clean(t, t->link);
+	const char *slash = strrchr(t->link, '/'), *leaf = slash ? slash + 1 : t->link;
+
+	if (failed)
+		return failed;
+	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->link) : 0, t->link);
+	int from = path_open(t->root, parent, O_PATH | O_DIRECTORY);
+	if (from < 0)
+		return from;
+	if (linkat(from, leaf, t->dir, t->leaf, 0))
+		failed = -errno;
+	if (failed == -EEXIST && !fstatat(from, leaf, &a, AT_SYMLINK_NOFOLLOW) &&
+	    !fstatat(t->dir, t->leaf, &b, AT_SYMLINK_NOFOLLOW) && a.st_ino == b.st_ino)
+		failed = 0;
+	close(from);
+	return failed;
+}
+
+static int make_node(struct tar *t)
+{
+	t->left_out++;
+	return 0;
+}
+
+/* What each type of entry becomes; `meta` ones say something about the entry that follows. */
+static const struct kind {
+	unsigned char type;
+	enum { DATA = 1, META = 2, BARE = 4 } traits; /* has data; no entry; no owner or time of its own */
+	int (*make)(struct tar *t);
+} kinds[] = {
+	{ '0', DATA, make_file },	  { '7', DATA, make_file },
+	{ '1', BARE, make_link },	  { '2', 0, make_symlink },
+	{ '3', BARE, make_node },	  { '4', BARE, make_node },
+	{ '5', 0, make_dir },		  { '6', 0, make_fifo },
+	{ 'x', DATA | META, meta_pax },	  { 'g', DATA | META, meta_pax },
+	{ 'L', DATA | META, meta_long_name }, { 'K', DATA | META, meta_long_link },
+};
+
+/* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
+static int tar_attributes(struct tar *t)
+{
+	static const char prefix[] = "SCHILY.xattr.";
+	char name[256];
+	struct pax_record r;
+	size_t at = 0;
+
+	while (pax_next(t, &at, &r) > 0) {
+		if (r.key_size < sizeof prefix || memcmp(r.key, prefix, sizeof prefix - 1))
+			continue;
+		format(name, sizeof name, "%.*s", (int)(r.key_size - sizeof prefix + 1), r.key + sizeof prefix - 1);
+		if (fsetxattr(t->fd, name, r.value, r.size, 0))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Gives the entry its owner, mode, attributes and time, in the order in which they survive. */
+static int tar_finish(struct tar *t)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
+	int failed = 0;
+
+	if (t->fd < 0) {
+		if ((t->owners && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
+		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
+			failed = -errno;
+		return failed;
+	}
+	unsigned mode = (t->mode & 07777) | (t->type == '5' && !t->owners ? 0700 : 0);
+	if ((t->owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
+		failed = -errno;
+	if (!failed)
+		failed = tar_attributes(t);
+	if (!failed && futimens(t->fd, times))
+		failed = -errno;
+	if (t->type == '5' && !strcmp(t->path, t->dir_path))
+		t->dir_mtime = t->mtime;
+	return failed;
+}
+
+/* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
+static int tar_make(struct tar *t, const struct kind *kind)
+{
+	char *slash = strrchr(t->path, '/'), *leaf = slash ? slash + 1 : t->path;
+	int failed;
+
+	if (slash)
+		*slash = '\0';
+	failed = tar_enter(t, slash ? t->path : "");
+	if (slash)
+		*slash = '/';
+	t->leaf = leaf;
+	t->fd = -1;
+	if (!failed)
+		failed = kind->make(t);
+	if (failed == -EEXIST) {
+		failed = !unlinkat(t->dir, leaf, 0) || !unlinkat(t->dir, leaf, AT_REMOVEDIR) ? 0 : -errno;
+		if (!failed)
+			failed = kind->make(t);
+	}
+	if (!failed && !(kind->traits & BARE))
+		failed = tar_finish(t);
+	if (t->fd >= 0)
+		close(t->fd);
+	if (failed && failed != -EBADMSG)
+		return refuse(t->m, "%s: %s", t->path, strerror(-failed));
+	return failed;
+}
+
+static int header_sum_ok(const uint8_t *h)
+{
+	int64_t want, plain = 0, with_sign = 0; /* old archives summed signed bytes */
+
+	for (int i = 0; i < TAR_BLOCK; i++) {
+		uint8_t c = i >= 148 && i < 156 ? ' ' : h[i];
+		plain += c;
+		with_sign += (int8_t)c;
+	}
+	return !tar_number(h + 148, 8, &want) && (want == plain || want == with_sign);
+}
+
+/* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
+static void header_names(struct tar *t, const uint8_t *h)
+{
+	const char *name = (const char *)h, *prefix = name + 345;
+	int ustar = !memcmp(name + 257, "ustar", 6) && *prefix;
+
+	if (!(t->given & 1U << PAX_PATH))
+		format(t->path, sizeof t->path, "%.*s%s%.*s", ustar ? 155 : 0, prefix,
+		       ustar ? "/" : "", 100, name);
+	if (!(t->given & 1U << PAX_LINK))
+		format(t->link, sizeof t->link, "%.*s", 100, name + 157);
+}
+
+/* Reads the fields of a header, over which those of an extended header win. One size, or none. */
+static int header_read(struct tar *t, const uint8_t *h)
+{
+	static const struct {
+		int at, size, key;
+		size_t to;
+	} fields[] = {
+		{ 108, 8, PAX_UID, offsetof(struct tar, uid) },
+		{ 116, 8, PAX_GID, offsetof(struct tar, gid) },
+		{ 124, 12, PAX_SIZE, offsetof(struct tar, size) },
+	};
+	int64_t n;
+
+	t->type = h[156] ? h[156] : '0';
+	if (tar_number(h + 100, 8, &n) || n < 0)
+		return corrupt(t->m, "the mode of an entry is not a number");
+	t->mode = (unsigned)n;
+	for (int i = 0; i < LEN(fields); i++) {
+		int64_t *to = (int64_t *)((char *)t + fields[i].to);
+		int given = t->given & 1U << fields[i].key && !strchr("xgLK", t->type);
+		if (tar_number(h + fields[i].at, fields[i].size, &n) || n < 0)
+			return corrupt(t->m, "the owner or size of an entry is not a number");
+		if (given && fields[i].key == PAX_SIZE && n && n != *to)
+			return corrupt(t->m, "an entry has two sizes");
+		if (!given)
+			*to = n;
+	}
+	if (t->uid >= UINT32_MAX || t->gid >= UINT32_MAX)
+		return corrupt(t->m, "the owner of an entry is out of range");
+	if (tar_number(h + 136, 12, &n))
+		return corrupt(t->m, "the time of an entry is not a number");
+	if (!(t->given & 1U << PAX_MTIME))
+		t->mtime = (struct timespec){ .tv_sec = n };
+	return 0;
+}
+
+static int tar_entry(struct tar *t, const uint8_t *h)
+{
+	const struct kind *kind = kinds, *end = kinds + LEN(kinds);
+	int failed = header_read(t, h);
+
+	if (failed)
+		return failed;
+	while (kind < end && kind->type != t->type)
+		kind++;
+	if (kind == end)
+		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
+	if (kind->traits & META)
+		return kind->make(t);
+	header_names(t, h);
+	size_t n = strlen(t->path);
+	if (kind->make == make_file && n && t->path[n - 1] == '/') { /* a directory, said V7 */
+		t->type = '5';
+		for (kind = kinds; kind->type != '5';)
+			kind++;
+	}
+	if (t->size && !(kind->traits & DATA))
+		return refuse(t->m, "%s: data where none belongs", t->path);
+	if ((failed = tar_clean(t, t->path)))
+		return failed;
+	if (!*t->path && t->type != '5')
+		return refuse(t->m, "an entry would replace the root");
+	failed = tar_make(t, kind);
+	t->given = 0;
+	t->pax_size = 0;
+	return failed;
+}
+
+/* Two blocks of zeros end an archive; nothing but zeros follows, and every checksum is still due. */
+static int tar_end(struct tar *t)
+{
+	ssize_t n;
+
+	while ((n = image_peek(t->m)) > 0)
+		for (; n; n--)
+			if (t->m->out[t->m->out_at++])
+				return corrupt(t->m, "data follow the end of the archive");
+	return n;
+}
+
+/* Unpacks a whole image below the directory root. -EBADMSG leaves the reason in m->why. */
+static int image_unpack(struct image *m, int root)
+{
+	static const uint8_t zeros[TAR_BLOCK];
+	uint8_t header[TAR_BLOCK];
+	struct tar *t = &tar;
+	int failed;
+
+	*t = (struct tar){ .m = m, .root = root, .dir = -1, .owners = !geteuid() };
+	do {
+		ssize_t n = image_peek(m);
+		if (!n)
+			failed = corrupt(m, "cut short: the end of the archive is missing");
+		else if (n < 0 || (failed = tar_read(t, header, sizeof header)))
+			failed = n < 0 ? (int)n : failed;
+		else if (!memcmp(header, zeros, sizeof zeros))
+			break;
+		else if (!header_sum_ok(header))
+			failed = corrupt(m, "not a tar header, or a corrupt one");
+		else
+			failed = tar_entry(t, header);
+	} while (!failed);
+	if (!failed && t->given)
+		failed = corrupt(m, "an extended header without an entry");
+	if (!failed)
+		failed = tar_end(t);
+	tar_leave(t);
+	if (!failed && t->left_out)
+		say("%u device nodes of the image are left out: a container has its own /dev", t->left_out);
+	return failed;
+}
+
+/* ---- 7  cgroup ---------------------------------------------------------------------------------
+ *
+ * Each container has a cgroup /launcher/NAME in every hierarchy that holds a controller: the one
+ * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
+ * Limits are written before anything runs in it. What a kernel lacks is an error, not a shrug.
+ */
+
+enum controller { MEMORY, PIDS, CPU, NCONTROLLERS };
+
+static const struct {
+	const char *name, *option;
+} controllers[] = {
+	[MEMORY] = { "memory", "CONFIG_MEMCG" },
+	[PIDS] = { "pids", "CONFIG_CGROUP_PIDS" },
+	[CPU] = { "cpu", "CONFIG_CFS_BANDWIDTH" },
+};
+
+static struct {
+	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has no such controller here */
+	int base[NCONTROLLERS];    /* directory /launcher of its hierarchy */
+	char why[128];             /* what could not be set, and why */
+} cgroup;
+
+enum { FIXED = -1 };
+
+static const struct knob {
+	enum controller on;
+	int optional;         /* a kernel without the file has nothing to limit */
+	const char *v2, *v1;  /* its file; NULL: that version needs none */
+	const char *tail;     /* v2: follows the value */
+	int field;            /* of struct container, or FIXED */
+	uint64_t otherwise;   /* the value when the row says nothing */
+} knobs[] = {
+	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
+	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
+	{ MEMORY, YES, "memory.swap.max", NULL, "", FIXED, 0 },
+	{ MEMORY, NO, "memory.oom.group", NULL, "", FIXED, 1 },
+	{ PIDS, NO, "pids.max", "pids.max", "", offsetof(struct container, pids), 4 },
+	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", offsetof(struct container, cpu.max), 10000 },
+};
+
+static uint64_t knob_value(const struct knob *k, const struct container *c)
+{
+	uint64_t value = 0;
+
+	if (k->field != FIXED)
+		memcpy(&value, (const char *)c + k->field, sizeof value);
+	return value ? value : k->otherwise;
+}
+
+static uint64_t memory_max(const struct container *c)
+{
+	return knob_value(&knobs[0], c);
+}
+
+static int is_cgroup2(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && (int)fs.f_type == CGROUP2_MAGIC;
+}
+
+/* Makes /launcher in a hierarchy; on v2 the controller is handed down to it and its children. */
+static int base_open(const char *root, const char *hand_down)
+{
+	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed = 0;
+
+	if (dir < 0)
+		return -errno;
+	if (mkdirat(dir, "launcher", 0755) && errno != EEXIST)
+		failed = -errno;
+	if (!failed && hand_down)
+		failed = file_write(dir, "cgroup.subtree_control", hand_down);
+	if (!failed && hand_down)
+		failed = file_write(dir, "launcher/cgroup.subtree_control", hand_down);
+	int base = failed ? failed : openat(dir, "launcher", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	close(dir);
+	return base;
+}
+
+/* Finds the controllers, where every distribution mounts them. Any may be missing afterwards. */
+static void cgroup_open(void)
+{
+	const char *v2 = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+	char path[64], have[256] = "";
+	int top = open(v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (top >= 0 && is_cgroup2(v2))
+		file_read(top, "cgroup.controllers", have, sizeof have);
+	if (top >= 0)
+		close(top);
+	for (int i = 0; i < NCONTROLLERS; i++) {
+		const char *name = controllers[i].name;
+		cgroup.version[i] = word_in(have, name) ? 2 : 1;
+		format(path, sizeof path, cgroup.version[i] == 2 ? "+%s" : "/sys/fs/cgroup/%s", name);
+		cgroup.base[i] = cgroup.version[i] == 2 ? base_open(v2, path) : base_open(path, NULL);
+		if (cgroup.base[i] < 0)
+			cgroup.version[i] = 0;
+	}
+}
+
+/* Makes the cgroup of c, if need be, and sets its limits. The failure is explained in cgroup.why. */
+static int cgroup_make(const char *name, const struct container *c)
+{
+	char file[96], value[48];
+	int failed;
+
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		const char *knob = cgroup.version[k->on] == 2 ? k->v2 : k->v1;
+		if (!cgroup.version[k->on]) {
+			format(cgroup.why, sizeof cgroup.why, "%s: this kernel has no %s controller, or it is "
+			       "not mounted (%s)", k->v2, controllers[k->on].name, controllers[k->on].option);
+			return -ENOTSUP;
+		}
+		if (!knob)
+			continue;
+		failed = mkdirat(cgroup.base[k->on], name, 0755) && errno != EEXIST ? -errno : 0;
+		format(file, sizeof file, "%s/%s", name, knob);
+		format(value, sizeof value, "%llu%s", (unsigned long long)knob_value(k, c),
+		       cgroup.version[k->on] == 2 ? k->tail : "");
+		if (!failed)
+			failed = file_write(cgroup.base[k->on], file, value);
+		if (failed && !(k->optional && failed == -ENOENT)) {
+			format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", knob, value, strerror(-failed));
+			return failed;
+		}
+	}
+	return 0;
+}
+
+/* The v2 cgroup as a descriptor for clone3 to start a child in; -1 if there is no v2 controller. */
+static int cgroup_fd(const char *name)
+{
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.version[i] == 2)
+			return openat(cgroup.base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return -1;
+}
+
+/* Moves the caller, a child, to its v1 cgroups: clone3 can place it only in one of v2. */
+static int cgroup_join(const char *name)
+{
+	char path[64];
+	int failed = 0;
+
+	format(path, sizeof path, "%s/cgroup.procs", name);
+	for (int i = 0; i < NCONTROLLERS && !failed; i++)
+		if (cgroup.version[i] == 1)
+			failed = file_write(cgroup.base[i], path, "0");
+	return failed;
+}
+
+static uint64_t cgroup_number(const char *name, enum controller on, const char *v2, const char *v1, const char *key)
+{
+	char path[96];
+	uint64_t n = 0;
+
+	format(path, sizeof path, "%s/%s", name, cgroup.version[on] == 2 ? v2 : v1);
+	return file_number(cgroup.base[on], path, key, &n) ? 0 : n;
+}
+
+/* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
+static uint64_t cgroup_oom_kills(const char *name)
+{
+	return cgroup_number(name, MEMORY, "memory.events", "memory.oom_control", "oom_kill");
+}
+
+/* Bytes charged to it now. */
+static uint64_t cgroup_memory(const char *name)
+{
+	return cgroup_number(name, MEMORY, "memory.current", "memory.usage_in_bytes", "");
+}
+
+/* Kills all that is in it, at once (v2, Linux 5.14). Without that, the pid namespace does it. */
+static void cgroup_kill(const char *name)
+{
+	char path[64];
+
+	format(path, sizeof path, "%s/cgroup.kill", name);
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.version[i] == 2)
+			file_write(cgroup.base[i], path, "1");
+}
+
+/* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
+static int cgroup_remove(const char *name)
+{
+	int failed = 0;
+
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.version[i] && unlinkat(cgroup.base[i], name, AT_REMOVEDIR) && errno != ENOENT)
+			failed = -errno;
+	return failed;
+}
+
+/* ---- 8  mount ----------------------------------------------------------------------------------
+ *
+ * What a container sees beside its image is a row of operations, walked by one executor. Targets
+ * are opened by path_open, so a link in the image can't lead a mount astray, and mounted on by
+ * descriptor; that goes through /proc, which is why it happens before the root is changed.
+ */
+
+enum mount_kind {
+	MOUNT,  /* a new file system of the type `what`, with `options` */
+	DIR,    /* a directory */
+	LINK,   /* a symbolic link to `what` */
+	NODE,   /* a character device, bound nowhere else: mode 0666 */
+	BIND,   /* what `what` is outside, read-only, on a file */
+	SEAL,   /* what is mounted there becomes read-only */
+	LOCK,   /* what is there, if it is, becomes read-only */
+	HIDE,   /* what is there, if it is, is covered by something empty */
+};
+
+struct mount_op {
+	enum mount_kind kind;
+	const char *at; /* below the root */
+	const char *what, *options;
+	unsigned long flags;
+};
+
+enum { PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+
+static const struct mount_op container_mounts[] = {
+	{ MOUNT, "proc", "proc", NULL, PLAIN },
+	{ MOUNT, "sys", "sysfs", NULL, PLAIN | MS_RDONLY },
+	{ MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
+	{ NODE, "dev/null", NULL, NULL, makedev(1, 3) },
+	{ NODE, "dev/zero", NULL, NULL, makedev(1, 5) },
+	{ NODE, "dev/full", NULL, NULL, makedev(1, 7) },
+	{ NODE, "dev/random", NULL, NULL, makedev(1, 8) },
+	{ NODE, "dev/urandom", NULL, NULL, makedev(1, 9) },
+	{ NODE, "dev/tty", NULL, NULL, makedev(5, 0) },
+	{ LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
+	{ LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
+	{ LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
+	{ LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
+	{ LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
+	{ DIR, "dev/pts", NULL, NULL, 0 },
+	{ MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620", MS_NOSUID | MS_NOEXEC },
+	{ DIR, "dev/shm", NULL, NULL, 0 },
+	{ MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", PLAIN },
+	{ HIDE, "proc/acpi", NULL, NULL, 0 },
+	{ HIDE, "proc/asound", NULL, NULL, 0 },
+	{ HIDE, "proc/kallsyms", NULL, NULL, 0 },
+	{ HIDE, "proc/kcore", NULL, NULL, 0 },
+	{ HIDE, "proc/keys", NULL, NULL, 0 },
+	{ HIDE, "proc/latency_stats", NULL, NULL, 0 },
+	{ HIDE, "proc/sched_debug", NULL, NULL, 0 },
+	{ HIDE, "proc/scsi", NULL, NULL, 0 },
+	{ HIDE, "proc/timer_list", NULL, NULL, 0 },
+	{ HIDE, "sys/firmware", NULL, NULL, 0 },
+	{ LOCK, "proc/bus", NULL, NULL, 0 },
+	{ LOCK, "proc/fs", NULL, NULL, 0 },
+	{ LOCK, "proc/irq", NULL, NULL, 0 },
+	{ LOCK, "proc/sys", NULL, NULL, 0 },
+	{ LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
+};
+
+/* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
+static int mount_on(int at, const char *source, const char *type, unsigned long flags, const char *options)
+{
+	char target[32];
+
+	format(target, sizeof target, "/proc/self/fd/%d", at);
+	return mount(source, target, type, flags, options) ? -errno : 0;
+}
+
+/* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
+static int bind_on(int root, int at, int from, const char *path)
+{
+	char source[32];
+
+	format(source, sizeof source, "/proc/self/fd/%d", from);
+	int failed = mount_on(at, source, NULL, MS_BIND, NULL);
+	int mounted = failed ? failed : path_open(root, path, O_PATH);
+	if (mounted < 0)
+		return mounted;
+	failed = mount_on(mounted, NULL, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL);
+	close(mounted);
+	return failed;
+}
+
+/* Covers a file by our own null device (never the image's, CVE-2025-31133), a directory by nothing. */
+static int hide(int root, int at, const char *path)
+{
+	struct stat st;
+
+	if (fstat(at, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return mount_on(at, "none", "tmpfs", PLAIN | MS_RDONLY, "size=4k,nr_inodes=2,mode=0555");
+	int null = path_open(root, "dev/null", O_PATH);
+	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
+	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
+		failed = -ENODEV;
+	if (!failed)
+		failed = bind_on(root, at, null, path);
+	if (null >= 0)
+		close(null);
+	return failed;
+}
+
+/* Makes a name in a directory of ours: a directory, a link, or a device node. */
+static int mount_name(int root, const struct mount_op *op)
+{
+	char parent[64];
+	const char *leaf = strrchr(op->at, '/') + 1;
+
+	format(parent, sizeof parent, "%.*s", (int)(leaf - op->at), op->at);
+	int dir = path_open(root, parent, O_PATH | O_DIRECTORY), failed = 0;
+	if (dir < 0)
+		return dir;
+	if (op->kind == DIR ? mkdirat(dir, leaf, 0755) :
+	    op->kind == LINK ? symlinkat(op->what, dir, leaf) :
+			       mknodat(dir, leaf, (op->kind == NODE ? S_IFCHR : S_IFREG) | 0666, op->flags))
+		failed = -errno;
+	close(dir);
+	return failed;
+}
+
+/* Does one operation below the open directory root. Returns 0 or -errno. */
+static int mount_do(int root, const struct mount_op *op)
+{
+	int failed = 0;
+
+	if (op->kind == DIR || op->kind == LINK || op->kind == NODE)
+		return mount_name(root, op);
+	if (op->kind == BIND && (failed = mount_name(root, op)))
+		return failed;
+	int at = path_open(root, op->at, O_PATH | (op->kind == MOUNT ? O_DIRECTORY : 0));
+	if (at == -ENOENT && (op->kind == LOCK || op->kind == HIDE))
+		return 0;
+	if (at < 0)
+		return at;
+	if (op->kind == MOUNT) {
+		failed = mount_on(at, "none", op->what, op->flags, op->options);
+	} else if (op->kind == SEAL) {
+		failed = mount_on(at, NULL, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
+	} else if (op->kind == LOCK) {
+		failed = bind_on(root, at, at, op->at);
+	} else if (op->kind == HIDE) {
+		failed = hide(root, at, op->at);
+	} else {
+		int from = open(op->what, O_PATH | O_CLOEXEC);
+		failed = from < 0 ? -errno : bind_on(root, at, from, op->at);
+		if (from >= 0)
+			close(from);
+	}
+	close(at);
+	return failed;
+}
+
+/* ---- 9  confine --------------------------------------------------------------------------------
+ *
+ * What a workload keeps of root's power: the capabilities that its row names, and nothing that
+ * execve(2) could give back. And the one link of a network namespace that has nothing else.
+ */
+
+/* Drops all capabilities but `keep`, for good: bounding set, ambient set, no_new_privs. */
+static int confine(uint64_t keep)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+
+	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap))
+			return -errno;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
+	if (syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	return 0;
+}
+
+/* Brings lo up in the network namespace of the caller. */
+static int loopback_up(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed;
+
+	if (fd < 0)
+		return errno == EAFNOSUPPORT ? 0 : -errno; /* a kernel without IP has no lo to miss */
+	failed = ioctl(fd, SIOCSIFFLAGS, &lo) ? -errno : 0;
+	close(fd);
+	return failed;
+}
+
+/* ==== Part III: Lives that may die ============================================================ */
+
+/* ---- 10  inside --------------------------------------------------------------------------------
+ *
+ * The children of a container: the unpacker of its image, and its PID 1, which builds it from
+ * within, starts the workload, and stays to reap, to forward signals, and to exit as the workload
+ * did. The parent's halves return -errno; the child's halves die, and the parent reads why.
+ */
+
+static struct {
+	int report;      /* pipe to the parent, for a child's last words; or -1 */
+	int code;        /* exit status of a death */
+	int device;      /* we are PID 1 of the device: after a death nobody is left */
+	const char *images;
+	char work[48];   /* a directory of our own; the roots are mounted in it */
+	char self[PATH_MAX];
+	char *args;      /* argv and environ as the kernel has laid them out, and their size */
+	size_t args_size;
+	const char *only, *skip; /* names on the kernel command line */
+} host = { .report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher" };
+
+/* Says why, and ends this process. On the device itself: says why, and starts over. */
+static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *f, ...)
+{
+	char words[320];
+	struct text t = { words, words + sizeof words };
+	struct timespec pause = { .tv_sec = 10 };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	if (host.report < 0 || write(host.report, words, t.at - words) < 0)
+		say("%.*s", (int)(t.at - words), words);
+	if (host.device) {
+		say("this device starts over in 10 seconds");
+		nanosleep(&pause, NULL);
+		sync();
+		syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL);
+	}
+	_exit(host.code);
+}
+
+/* A child, as its parent knows it. */
+struct task {
+	pid_t pid;  /* 0: none */
+	int pidfd;  /* signals go here, so they never hit a stranger */
+	int report; /* its last words; end of file without any: it did its work */
+};
+
+/* The first steps of a child: nothing of the parent's signals, the limits, death with the parent. */
+static void child_begin(const char *cgroup_name, int report)
+{
+	struct pollfd parent = { .fd = report };
+	sigset_t none;
+
+	host.report = report;
+	host.code = 125;
+	host.device = 0;
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		die("death with the parent: %m");
+	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
+		_exit(host.code); /* the parent was gone before the line above */
+	int failed = cgroup_name ? cgroup_join(cgroup_name) : 0;
+	if (failed)
+		die("joining the cgroup: %s", strerror(-failed));
+}
+
+/*
+ * Forks a child into the cgroup of that name (NULL: the caller's) and new namespaces (CLONE_NEW*).
+ * Returns 0 in the child, 1 in the parent, which owns the descriptors of the task, or -errno.
+ */
+static int task_fork(struct task *task, uint64_t namespaces, const char *cgroup_name)
+{
+	struct clone3_args args = { .flags = namespaces | CLONE_PIDFD, .exit_signal = SIGCHLD };
+	int report[2], pidfd = -1, cgroup_dir = cgroup_name ? cgroup_fd(cgroup_name) : -1;
+
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) {
+		int failed = -errno;
+		if (cgroup_dir >= 0)
+			close(cgroup_dir);
+		return failed;
+	}
+	args.pidfd = (uintptr_t)&pidfd;
+	if (cgroup_dir >= 0) {
+		args.flags |= CLONE_INTO_CGROUP;
+		args.cgroup = cgroup_dir;
+	}
+	long pid = syscall(SYS_clone3, &args, sizeof args);
+	int failed = pid < 0 ? -errno : 0;
+	if (!pid) {
+		child_begin(cgroup_name, report[1]);
+		return 0;
+	}
+	if (cgroup_dir >= 0)
+		close(cgroup_dir);
+	close(report[1]);
+	if (failed) {
+		close(report[0]);
+		return failed;
+	}
+	*task = (struct task){ .pid = pid, .pidfd = pidfd, .report = report[0] };
+	return 1;
+}
+
+/* Where the root of an image is mounted. */
+static void root_path(char path[PATH_MAX], const char *image)
+{
+	const char *name = strrchr(image, '/');
+
+	format(path, PATH_MAX, "%s/%s", host.work, name ? name + 1 : image);
+}
+
+/* Unmounts a root. Containers that still run in it keep it alive until they end. */
+static void root_drop(const char *image)
+{
+	char path[PATH_MAX];
+
+	root_path(path, image);
+	umount2(path, MNT_DETACH);
+	rmdir(path);
+}
+
+static int image_users(const char *image)
+{
+	int users = 0;
+
+	for (int i = 0; i < NCONTAINERS; i++)
+		users += !strcmp(containers[i].image, image);
+	return users;
+}
+
+/* A root may fill its container's memory; a shared one the memory of the largest that shares it. */
+static uint64_t root_size(const struct container *c)
+{
+	uint64_t size = memory_max(c);
+
+	for (int i = 0; i < NCONTAINERS; i++)
+		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
+			size = memory_max(&containers[i]);
+	return size;
+}
+
+/* Opens an image: a file, a disk or flash device, never something that could block for ever. */
+static int image_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		die("%s: %m", path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
+		die("%s: not a file or device", path);
+	return fd;
+}
+
+/* Unpacks the image file below root, or dies and says where it is wrong. */
+static void unpack_into(const char *path, int root)
+{
+	static struct image image;
+	int failed = image_open(&image, image_file(path));
+
+	if (!failed)
+		failed = image_unpack(&image, root);
+	if (failed)
+		die("%s: %s", path, failed == -EBADMSG ? image.why : strerror(-failed));
+	close(image.fd);
+	image_close(&image);
+}
+
+/* Makes the places where something will be mounted, for a read-only root takes them no more. */
+static void mount_points(const struct container *c, int root)
+{
+	static const char *const always[] = { "proc", "sys", "dev" };
+	int failed = 0;
+
+	for (int i = 0; i < LEN(always) && !failed; i++)
+		failed = path_mkdir(root, always[i]);
+	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
+		failed = path_mkdir(root, t->path);
+	if (failed)
+		die("the image has no place for a mount: %s", strerror(-failed));
+}
+
+/* The life of the unpacker: a bounded tmpfs, the image in it, then read-only for good. */
+static _Noreturn void unpacker(const struct container *c)
+{
+	char root[PATH_MAX], path[PATH_MAX], options[96];
+	unsigned long long size = root_size(c);
+
+	umask(0);
+	root_path(root, c->image);
+	format(path, sizeof path, "%s%s%s", c->image[0] == '/' ? "" : host.images,
+	       c->image[0] == '/' ? "" : "/", c->image);
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
+	if ((mkdir(root, 0755) && errno != EEXIST) ||
+	    mount(c->image, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
+		die("a tmpfs for the root: %m");
+	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		die("%s: %m", root);
+	unpack_into(path, dir);
+	mount_points(c, dir);
+	for (int i = 0; i < NCONTAINERS; i++)
+		if (!strcmp(containers[i].image, c->image))
+			mount_points(&containers[i], dir);
+	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
+		die("making the root read-only: %m");
+	_exit(0);
+}
+
+static void mount_or_die(int root, const struct mount_op *op)
+{
+	int failed = mount_do(root, op);
+
+	if (failed)
+		die("/%s in the container: %s", op->at, strerror(-failed));
+}
+
+/* All mounts of a container below its open root. */
+static void construct_mounts(const struct container *c, int root)
+{
+	char path[128], options[64];
+
+	for (int i = 0; i < LEN(container_mounts); i++)
+		mount_or_die(root, &container_mounts[i]);
+	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
+		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu",
+		       (unsigned long long)t->size, (unsigned long long)t->size / 1024);
+		mount_or_die(root, &(struct mount_op){ MOUNT, t->path + strspn(t->path, "/"), "tmpfs",
+						       options, MS_NOSUID | MS_NODEV });
+	}
+	if (c->control) {
+		format(path, sizeof path, "%s/control", host.work);
+		mount_or_die(root, &(struct mount_op){ DIR, "dev/launcher", NULL, NULL, 0 });
+		mount_or_die(root, &(struct mount_op){ BIND, "dev/launcher/control", path, NULL, 0 });
+		mount_or_die(root, &(struct mount_op){ BIND, "dev/launcher/launcher", host.self, NULL, 0 });
+	}
+	mount_or_die(root, &(struct mount_op){ SEAL, "dev", NULL, NULL, 0 });
+}
+
+/* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
+static void construct_root(const struct container *c)
+{
+	char path[PATH_MAX];
+
+	root_path(path, c->image);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		die("mounts of its own: %m");
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || fchdir(root))
+		die("%s: %m", path);
+	construct_mounts(c, root);
+	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+		die("changing the root: %m");
+	close(root);
+}
+
+/* A cgroup namespace is made here and not by clone3, where it would begin at the parent's cgroup. */
+static void construct(const struct container *c, const int stdio[3])
+{
+	static const struct rlimit no_core;
+	int failed;
+
+	if (unshare(CLONE_NEWCGROUP))
+		die("a cgroup namespace: %m");
+	if (sethostname(c->name, strlen(c->name)))
+		die("host name: %m");
+	if ((failed = loopback_up()))
+		die("network lo: %s", strerror(-failed));
+	for (int i = 0; i < 3; i++)
+		if (dup2(stdio[i], i) < 0) /* descriptors 0 to 2 are always open in the parent */
+			die("stdio: %m");
+	construct_root(c);
+	failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0");
+	if (failed || setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0))
+		die("process limits: %s", strerror(failed ? -failed : errno));
+	if ((failed = confine(c->keep)))
+		die("dropping capabilities: %s", strerror(-failed));
+	if (host.report != 3 && dup3(host.report, 3, O_CLOEXEC) != 3)
+		die("descriptors: %m");
+	host.report = 3;
+	if (syscall(SYS_close_range, 4, ~0U, 0))
+		die("descriptors: %m");
+}
+
+/* The environment: what the row says, then what it does not replace. Nothing comes from outside. */
+static const char **environment(const struct container *c)
+{
+	static const char *const defaults[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
+		"HOME=/",
+		"TERM=linux",
+	};
+	static const char *all[64];
+	int n = 0;
+
+	for (const char *const *e = c->env; e && *e && n < LEN(all) - LEN(defaults) - 1; e++)
+		all[n++] = *e;
+	for (int d = 0, given = n; d < LEN(defaults); d++) {
+		size_t key = strcspn(defaults[d], "=") + 1;
+		int i = 0;
+		while (i < given && strncmp(all[i], defaults[d], key))
+			i++;
+		if (i == given)
+			all[n++] = defaults[d];
+	}
+	return all;
+}
+
+/* The workload's own first steps; the last one replaces it. */
+static _Noreturn void workload(const struct container *c)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	umask(022);
+	setsid();
+	if (c->console)
+		ioctl(0, TIOCSCTTY, 0); /* refused where a laptop's session owns it: no job control then */
+	environ = (char **)(uintptr_t)environment(c);
+	execvp(c->command[0], (char *const *)(uintptr_t)c->command);
+	host.code = errno == ENOENT ? 127 : 126;
+	die("executing %s: %m", c->command[0]);
+}
+
+/* PID 1 of a container. A signal that it gets is meant for the workload. */
+static _Noreturn void inside(const struct container *c, const int stdio[3])
+{
+	sigset_t all;
+	int status;
+
+	construct(c, stdio);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	pid_t main_pid = fork();
+	if (!main_pid)
+		workload(c);
+	if (main_pid < 0)
+		die("a process for the workload: %m");
+	syscall(SYS_close_range, 0, ~0U, 0); /* the parent sees the report end once exec has closed it */
+	memset(host.args, 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
+	memcpy(host.args, "launcher", host.args_size < 8 ? host.args_size : 8);
+	for (;;) {
+		int signal = sigwaitinfo(&all, NULL);
+		if (signal > 0 && signal != SIGCHLD)
+			kill(main_pid, signal); /* not reaped yet, so it is no stranger */
+		for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+			if (pid == main_pid)
+				_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+	}
+}
+
+/* Starts the unpacker of the container's image. A shared image is charged to the launcher. */
+static int container_unpack(const struct container *c, struct task *task)
+{
+	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
+
+	if (!parent) {
+		journal.as = c->name;
+		unpacker(c);
+	}
+	return parent < 0 ? parent : 0;
+}
+
+/* Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr. */
+static int container_start(const struct container *c, const int stdio[3], struct task *task)
+{
+	int parent = task_fork(task, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET, c->name);
+
+	if (!parent)
+		inside(c, stdio);
+	return parent < 0 ? parent : 0;
+}
+
+/* ---- 11  boot ----------------------------------------------------------------------------------
+ *
+ * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
+ * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
+ * lacks is said and lived with here; whether a container can do without is decided when it starts.
+ */
+
+static const struct {
+	const char *at, *type, *options;
+	unsigned long flags;
+} device_mounts[] = {
+	{ "/proc", "proc", NULL, PLAIN },
+	{ "/sys", "sysfs", NULL, PLAIN },
+	{ "/dev", "devtmpfs", "mode=755", MS_NOSUID | MS_NOEXEC },
+	{ "/run", "tmpfs", "mode=755,size=1m", PLAIN },
+	{ "/sys/fs/cgroup", "cgroup2", NULL, PLAIN },
+};
+
+/* pivot_root(2) refuses the initramfs as an old root; a bind of it, moved over it, is accepted. */
+static void leave_initramfs(void)
+{
+	struct statfs fs;
+
+	if (statfs("/", &fs) || ((int)fs.f_type != RAMFS_MAGIC && (int)fs.f_type != TMPFS_MAGIC))
+		return;
+	mkdir("/run", 0755);
+	if (mount("/", "/run", NULL, MS_BIND | MS_REC, NULL) || chdir("/run") ||
+	    mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
+		say("leaving the initramfs: %m");
+}
+
+static void mount_device(void)
+{
+	for (int i = 0; i < LEN(device_mounts); i++) {
+		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
+		mkdir(at, 0755);
+		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) && errno != EBUSY)
+			say("mounting %s on %s: %m", type, at);
+	}
+}
+
+/* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
+static void open_stdio(const char *path)
+{
+	int fd;
+
+	while ((fd = open(path, O_RDWR | O_NOCTTY)) >= 0 && fd <= STDERR_FILENO)
+		;
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* The journal gets an open file of its own, which a stopped terminal or slow line can't block. */
+static void journal_open(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode))
+		journal.fd = fd;
+	else if (fd >= 0)
+		close(fd); /* a file never blocks, and its offset is shared */
+}
+
+static void set_only(const char *value)
+{
+	host.only = value;
+}
+
+static void set_skip(const char *value)
+{
+	host.skip = value;
+}
+
+static void set_log(const char *value)
+{
+	journal.quiet = !strcmp(value, "none");
+	if (!strcmp(value, "kmsg")) {
+		journal_open("/dev/kmsg");
+		journal.kmsg = 1;
+	} else if (strcmp(value, "console") && !journal.quiet) {
+		say("launcher.log=%s on the kernel command line: not console, kmsg or none", value);
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*set)(const char *value);
+} cmdline_words[] = {
+	{ "launcher.only=", set_only }, /* containers to start, divided by commas */
+	{ "launcher.skip=", set_skip }, /* not to start */
+	{ "launcher.log=", set_log },   /* console, kmsg, or none: where lines are copied to */
+};
+
+static void set_word(const char *word)
+{
+	for (int i = 0; i < LEN(cmdline_words); i++) {
+		size_t n = strlen(cmdline_words[i].name);
+		if (!strncmp(word, cmdline_words[i].name, n)) {
+			cmdline_words[i].set(word + n);
+			return;
+		}
+	}
+	if (!strncmp(word, "launcher.", 9))
+		say("'%s' on the kernel command line means nothing here", word);
+}
+
+/* Our words, `launcher.KEY=VALUE`; all others are the kernel's. Quotes are dropped, as it does. */
+static void read_cmdline(void)
+{
+	static char line[8192];
+	char *from = line, *to = line, *word = line;
+	int quoted = 0;
+
+	file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line);
+	for (int last = 0; !last; from++) {
+		last = !*from;
+		if (*from == '"') {
+			quoted = !quoted;
+		} else if (last || (!quoted && (*from == ' ' || *from == '\n' || *from == '\t'))) {
+			*to++ = '\0';
+			set_word(word);
+			word = to;
+		} else {
+			*to++ = *from;
+		}
+	}
+}
+
+/* Names on the command line that no container has: said, not obeyed. */
+static void check_names(const char *list, const char *key)
+{
+	char name[32];
+
+	for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
+		int i = 0;
+		format(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
+		while (i < NCONTAINERS && strcmp(containers[i].name, name))
+			i++;
+		if (i == NCONTAINERS)
+			say("%s on the kernel command line: there is no container '%s'", key, name);
+	}
+}
+
+/* Loads one module; a CPU without the unit that it drives (ENODEV) is no error. */
+static int load_module(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
+	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
+
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
+		failed = -errno;
+	if (fd >= 0)
+		close(fd);
+	return failed;
+}
+
+/* Loads the board's modules in the order of the file `load`, which the host has worked out. */
+static void load_modules(const char *path)
+{
+	static char list[8192];
+	int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, loaded = 0, failed;
+
+	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0)
+		return;
+	for (char *name = list, *end; *name; name = end + 1) {
+		end = name + strcspn(name, "\n");
+		if (!*end)
+			end[1] = '\0';
+		*end = '\0';
+		if ((failed = load_module(dir, name)))
+			say("module %s: %s", name, strerror(-failed));
+		loaded += !failed;
+	}
+	close(dir);
+	say("%d kernel modules", loaded);
+}
+
+/* What this is, said once: who reads a log later wants to know. */
+static void introduce(void)
+{
+	struct utsname kernel = { 0 };
+	struct sysinfo memory = { 0 };
+	static const char *const versions[] = { "missing", "v1", "v2" };
+
+	uname(&kernel);
+	sysinfo(&memory);
+	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
+	    kernel.machine, (unsigned long long)memory.totalram * memory.mem_unit >> 20);
+	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers", versions[cgroup.version[MEMORY]],
+	    versions[cgroup.version[PIDS]], versions[cgroup.version[CPU]], NCONTAINERS);
+}
+
+/* Where the roots will be, and the executable that rows with .control get. */
+static void prepare_work(void)
+{
+	ssize_t n = readlink("/proc/self/exe", host.self, sizeof host.self - 1);
+
+	host.self[n < 0 ? 0 : n] = '\0';
+	if (mkdir(host.work, 0700) && errno != EEXIST)
+		die("%s: %m", host.work);
+	cgroup_open();
+}
+
+/* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
+static void boot(void)
+{
+	umask(022);
+	host.device = 1;
+	leave_initramfs();
+	mount_device();
+	open_stdio("/dev/console");
+	open_stdio("/dev/null");
+	journal_open("/dev/console");
+	read_cmdline();
+	load_modules(BOARD_MODULES);
+	prepare_work();
+	introduce();
+	check_names(host.only, "launcher.only");
+	check_names(host.skip, "launcher.skip");
+	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_CAD_OFF, NULL);
+}
+
+/* Removes what a killed `launcher run` has left: a directory or cgroup named after its process. */
+static int remove_dead_run(int dir, const char *name)
+{
+	const char *p = strstr(name, "run-");
+	int pid = 0;
+
+	for (p += p ? 4 : 0; p && *p >= '0' && *p <= '9'; p++)
+		pid = pid * 10 + *p - '0';
+	int full = pid && kill(pid, 0) ? tree_remove_entry(dir, name) : 0;
+	if (full) {
+		tree_empty(full - 1);
+		unlinkat(dir, name, AT_REMOVEDIR);
+	}
+	return 0;
+}
+
+/* Removes the cgroup of a row that a killed `launcher up` has left; its tasks died with it. */
+static int remove_stale(int dir, const char *name)
+{
+	struct timespec moment = { .tv_nsec = 10000000 };
+
+	if (strstr(name, "run-"))
+		return 0;
+	for (int i = 0; i < 100 && unlinkat(dir, name, AT_REMOVEDIR) && errno == EBUSY; i++) {
+		cgroup_kill(name);
+		nanosleep(&moment, NULL); /* the kernel is still burying its processes */
+	}
+	return 0;
+}
+
+/* The same place for a process that is not PID 1: `launcher up` and `launcher run`. */
+static void prepare_host(const char *verb)
+{
+	if (geteuid())
+		die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
+	umask(022);
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
+		die("a mount namespace: %m");
+	prepare_work();
+	int places[] = { open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC), cgroup.base[MEMORY], cgroup.base[PIDS], cgroup.base[CPU] };
+	for (int i = 0; i < LEN(places); i++)
+		if (places[i] >= 0)
+			dir_each(places[i], remove_dead_run);
+	close(places[0]);
+}
+
+/* Becomes the one `launcher up` of this machine, and clears what a killed one has left. */
+static void prepare_up(void)
+{
+	char path[64];
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	prepare_host("up");
+	journal_open("/proc/self/fd/2");
+	format(path, sizeof path, "%s/lock", host.work);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die("%s: %m", path);
+	if (fcntl(fd, F_SETLK, &lock)) {
+		fcntl(fd, F_GETLK, &lock);
+		die("process %d supervises the containers of this machine already", lock.l_pid);
+	}
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.version[i])
+			dir_each(cgroup.base[i], remove_stale);
+	introduce();
+}
+
+/* Leaves nothing behind. What is still in use, by a `launcher run`, stays with it. */
+static void clear_host(void)
+{
+	int work = open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (work >= 0)
+		tree_empty(work);
+	rmdir(host.work);
+	for (int i = 0; i < NCONTROLLERS; i++) {
+		int top = cgroup.version[i] ? openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+		if (top >= 0) {
+			unlinkat(top, "launcher", AT_REMOVEDIR);
+			close(top);
+		}
+	}
+}
+
+/* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
+static void end_device(int command)
+{
+	static const char *const how[] = { "powering off", "restarting" };
+
+	say("%s", how[command == LINUX_REBOOT_CMD_RESTART]);
+	kill(-1, SIGKILL);
+	sync();
+	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	if (!fork()) { /* the kernel may end the caller, and PID 1 must not end */
+		syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, NULL);
+		_exit(1);
+	}
+	for (;;)
+		pause();
+}
+
+/* ---- 12  ask -----------------------------------------------------------------------------------
+ *
+ * The command line. Some verbs do their work here; the others send a request to the supervisor
+ * and print what it answers. One row of `verbs` is all that there is to say about a verb.
+ */
+
+enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
+enum { USAGE = 2 };
+
+enum request_kind { LOCAL, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT };
+
+struct request { /* one packet to the supervisor */
+	enum request_kind kind;
+	int follow;    /* of ASK_LOGS: go on with what comes */
+	char name[32]; /* of the container */
+};
+
+struct row { /* of `launcher ps` */
+	char name[32], state[12], note[128];
+	int pid;
+	unsigned restarts;
+	uint64_t up, memory; /* milliseconds, bytes */
+};
+
+struct reply { /* one packet from the supervisor, as long as its kind needs */
+	enum { REPLY_ROW, REPLY_BYTES, REPLY_END } kind;
+	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
+	union {
+		struct row row;
+		char bytes[1024];
+	};
+};
+
+/* Writes all of it to stdout, or dies: a full disk or a closed pipe is not a success. */
+static void print_bytes(const char *s, size_t n)
+{
+	while (n) {
+		ssize_t done = write(STDOUT_FILENO, s, n);
+		if (done < 0)
+			die("writing: %m");
+		s += done;
+		n -= done;
+	}
+}
+
+static __attribute__((format(__printf__, 1, 2))) void print(const char *f, ...)
+{
+	char line[512];
+	struct text t = { line, line + sizeof line };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	print_bytes(line, t.at - line);
+}
+
+/* Two units at most: 45s, 3m10s, 7h02m, 12d05h. */
+static const char *print_time(char buf[16], uint64_t ms)
+{
+	unsigned long long s = ms / 1000;
+
+	if (s < 60)
+		format(buf, 16, "%llus", s);
+	else if (s < 3600)
+		format(buf, 16, "%llum%02llus", s / 60, s % 60);
+	else if (s < 86400)
+		format(buf, 16, "%lluh%02llum", s / 3600, s / 60 % 60);
+	else
+		format(buf, 16, "%llud%02lluh", s / 86400, s / 3600 % 24);
+	return buf;
+}
+
+static const char *print_size(char buf[16], uint64_t bytes)
+{
+	unsigned long long tenths = bytes * 10 >> 20;
+
+	format(buf, 16, "%llu.%lluM", tenths / 10, tenths % 10);
+	return buf;
+}
+
+static void print_row(const struct row *r)
+{
+	char pid[16] = "-", up[16] = "-", memory[16] = "-";
+
+	if (r->pid)
+		format(pid, sizeof pid, "%d", r->pid);
+	if (r->up)
+		print_time(up, r->up);
+	if (r->memory)
+		print_size(memory, r->memory);
+	print("%-12s %-10s %6s %7s %8u %7s  %s\n", r->name, r->state, pid, up, r->restarts, memory, r->note);
+}
+
+/* The supervisor's socket: of this container if its row has .control, else of this machine. */
+static int control_connect(void)
+{
+	struct sockaddr_un places[] = {
+		{ .sun_family = AF_UNIX, .sun_path = "/dev/launcher/control" },
+		{ .sun_family = AF_UNIX, .sun_path = "/run/launcher/control" },
+	};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	for (int i = 0; i < LEN(places); i++)
+		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i]))
+			return fd;
+	if (errno == ENOENT || errno == ECONNREFUSED)
+		die("nothing is supervised here; 'launcher up' would");
+	die("%s: %m", places[1].sun_path);
+}
+
+/* Sends a request, prints the answer, and returns the exit status that comes with its end. */
+static int ask_supervisor(enum request_kind kind, int argc, char **argv)
+{
+	struct request request = { .kind = kind };
+	static struct reply reply;
+
+	if (kind == ASK_LOGS && argc > 1 && !strcmp(argv[0], "-f")) {
+		request.follow = 1;
+		argv++;
+	}
+	if (argv[0] && format(request.name, sizeof request.name, "%s", argv[0]) != strlen(argv[0]))
+		die("there is no container '%s'", argv[0]);
+	int fd = control_connect();
+	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0)
+		die("asking the supervisor: %m");
+	if (kind == ASK_PS)
+		print("%-12s %-10s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "NOTE");
+	for (;;) {
+		ssize_t n = recv(fd, &reply, sizeof reply, 0);
+		size_t size = n - offsetof(struct reply, bytes);
+		if (n < (ssize_t)offsetof(struct reply, bytes))
+			die("the supervisor has gone away");
+		if (reply.kind == REPLY_ROW)
+			print_row(&reply.row);
+		else if (reply.kind == REPLY_BYTES)
+			print_bytes(reply.bytes, size);
+		else if (size)
+			say("%.*s", (int)size, reply.bytes);
+		if (reply.kind == REPLY_END)
+			return reply.code;
+	}
+}
+
+/* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
+static int ask_unpack(int argc, char **argv)
+{
+	char *into = argv[1], temporary[PATH_MAX];
+	size_t n = strlen(into);
+	int status;
+
+	(void)argc;
+	while (n > 1 && into[n - 1] == '/')
+		into[--n] = '\0';
+	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
+		die("%s: the path is too long", into);
+	if (rmdir(into) && errno != ENOENT)
+		die("%s: %m", into);
+	if (mkdir(temporary, 0755))
+		die("%s: %m", temporary);
+	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid_t child = fork(); /* it may die of what it reads; then there is somebody to tidy up */
+	if (!child) {
+		umask(0);
+		unpack_into(argv[0], dir);
+		_exit(0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		die("a process to unpack in: %m");
+	if (!status && rename(temporary, into)) {
+		say("%s: %m", into);
+		status = 1;
+	}
+	if (status) {
+		tree_empty(dir);
+		rmdir(temporary);
+	}
+	return !!status;
+}
+
+/* Waits for a child's end, passing signals on. Returns its exit status; says its last words. */
+static int run_wait(struct task *task, const sigset_t *signals)
+{
+	char words[320];
+	siginfo_t end = { 0 };
+
+	while (!waitid(P_PID, task->pid, &end, WEXITED | WNOHANG) && !end.si_pid) {
+		int signal = sigwaitinfo(signals, NULL);
+		if (signal > 0 && signal != SIGCHLD)
+			syscall(SYS_pidfd_send_signal, task->pidfd, signal, NULL, 0);
+	}
+	ssize_t n = read(task->report, words, sizeof words);
+	if (n > 0)
+		say("%.*s", (int)n, words);
+	close(task->report);
+	close(task->pidfd);
+	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+}
+
+/* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
+static int ask_run(int argc, char **argv)
+{
+	static struct container c;
+	static const int stdio[3] = { 0, 1, 2 };
+	char name[32];
+	struct task task;
+	sigset_t signals;
+	int failed, code = 125, skip = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
+
+	host.code = code;
+	format(name, sizeof name, "run-%d", getpid());
+	format(host.work, sizeof host.work, "/run/launcher-%s", name);
+	host.images = ".";
+	c = run;
+	c.name = name;
+	c.image = argv[0];
+	if (argc > skip)
+		c.command = (const char *const *)(argv + skip);
+	if (!c.command)
+		die("what to run in it? launcher run %s -- COMMAND", argv[0]);
+	sigfillset(&signals);
+	sigprocmask(SIG_SETMASK, &signals, NULL);
+	prepare_host("run");
+	if ((failed = cgroup_make(name, &c)))
+		say("%s", cgroup.why);
+	if (!failed && (failed = container_unpack(&c, &task)))
+		say("a process to unpack in: %s", strerror(-failed));
+	if (!failed && !(failed = run_wait(&task, &signals))) {
+		failed = container_start(&c, stdio, &task);
+		if (failed)
+			say("a process for the container: %s", strerror(-failed));
+		else
+			code = run_wait(&task, &signals);
+	}
+	if (cgroup.version[MEMORY] && cgroup_oom_kills(name))
+		say("out of memory: the limit is %llu KiB", (unsigned long long)memory_max(&c) >> 10);
+	root_drop(c.image);
+	cgroup_remove(name);
+	clear_host();
+	return code;
+}
+
+static int ask_up(int argc, char **argv)
+{
+	if (argc)
+		host.images = argv[0];
+	prepare_up();
+	return SUPERVISE;
+}
+
+static int ask_version(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	print("launcher %s for %s\n", VERSION, BOARD_NAME);
+	return 0;
+}
+
+static const struct verb {
+	const char *name, *args, *help;
+	int least, most; /* number of arguments */
+	enum request_kind asks;
+	int (*run)(int argc, char **argv);
+} verbs[] = {
+	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "logs", "[-f] NAME", "print the latest output of a container; -f: and what comes", 1, 2, ASK_LOGS, NULL },
+	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
+	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
+	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
+	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
+	{ "reboot", "", "stop all containers, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "up", "[DIR]", "supervise the containers here; DIR has their images", 0, 1, LOCAL, ask_up },
+	{ "run", "IMAGE -- COMMAND...", "run one container in the foreground", 1, INT_MAX, LOCAL, ask_run },
+	{ "unpack", "IMAGE DIR", "unpack an image into a new directory", 2, 2, LOCAL, ask_unpack },
+	{ "version", "", "print the version and the board", 0, 0, LOCAL, ask_version },
+	{ "help", "", "print this", 0, 0, LOCAL, NULL },
+};
+
+static int help(void)
+{
+	print("usage: launcher VERB [ARGUMENTS]\n\n");
+	for (int i = 0; i < LEN(verbs); i++)
+		print("  %-9s%-21s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+	print("\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip= and\n"
+	      "launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage; `run` exits\n"
+	      "as its command does: 128+signal if killed, 127 not found, 126 not executable, 125 launcher.\n");
+	return 0;
+}
+
+/* Does what the command line says. Returns an exit status, or SUPERVISE. */
+static int ask(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "help";
+	const struct verb *v = verbs, *end = verbs + LEN(verbs);
+
+	while (v < end && strcmp(v->name, name))
+		v++;
+	argc -= argc > 1 ? 2 : 1;
+	argv += 2;
+	if (v == end) {
+		say("there is no verb '%s'; 'launcher help' lists them", name);
+		return USAGE;
+	}
+	if (argc < v->least || argc > v->most) {
+		say("usage: launcher %s %s", v->name, v->args);
+		return USAGE;
+	}
+	if (v->asks != LOCAL)
+		return ask_supervisor(v->asks, argc, argv);
+	return v->run ? v->run(argc, argv) : help();
+}
+
+/* ==== Part IV: The life that may not ========================================================== */
+
+#pragma GCC poison die exit _exit
+
+/* ---- 13  instance ------------------------------------------------------------------------------
+ *
+ * What a container is doing. An event is looked up in the row of the state, and the action found
+ * there answers with the next state. Actions never wait: a child's end, its last words and the
+ * time that has come are events too.
+ */
+
+#define STATES(X) X(WAITING) X(UNPACKING) X(STARTING) X(UP) X(STOPPING) X(BACKOFF) X(DONE)
+#define EVENTS(X, state) X(state, START) X(state, STOP) X(state, GO) X(state, EXECED) X(state, EXITED) X(state, TIMEOUT)
+
+#define NAME_ONLY(name) name,
+#define EVENT_ONLY(state, name) name,
+enum state { STATES(NAME_ONLY) NSTATES };
+enum event {
+	EVENTS(EVENT_ONLY, ) /* START, STOP: somebody wants it; GO: nothing is in its way */
+	NEVENTS              /* EXECED: the workload runs; EXITED: the child is gone */
+};
+
+static const char *const state_names[] = {
+	[WAITING] = "waiting",	 [UNPACKING] = "unpacking", [STARTING] = "starting", [UP] = "up",
+	[STOPPING] = "stopping", [BACKOFF] = "backing-off", [DONE] = "done",
+};
+
+enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000 }; /* ms */
+enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
+
+struct instance {
+	enum state state;
+	int wanted;          /* it shall run: what a STOPPING one does when it has stopped */
+	struct task task;    /* the unpacker, or the container's PID 1; there is never a second one */
+	int unpacking;       /* the task is the unpacker */
+	int unpacked;        /* of the first row with the image: its root is mounted */
+	int status;          /* of the latest task: exit status, or 128 + signal */
+	int log[2];          /* pipe that is stdout and stderr, in every incarnation */
+	uint64_t since;      /* when the state was entered; all times are now() */
+	uint64_t deadline;   /* when TIMEOUT is due; 0: never */
+	uint64_t delay;      /* ms before the next restart; 0: it has not failed lately */
+	unsigned restarts;
+	uint64_t oom_kills;  /* of its cgroup, when the task was started */
+	char note[128];      /* what happened last, for people */
+};
+
+static struct instance instances[NCONTAINERS];
+static struct ring rings[NCONTAINERS];
+static int poller = -1;    /* epoll of the loop */
+static uint64_t end_by;    /* when patience with it ends */
+static int ending;         /* the command for reboot(2) that comes next; nothing is started */
+
+enum source { SIGNALS, CONTROL, CLIENT, REPORT, LOG };
+
+static const struct container *row_of(const struct instance *i)
+{
+	return &containers[i - instances];
+}
+
+/* The loop shall look at fd: a source and its index. Failing that, an event is missed; say so. */
+static void watch(int fd, enum source source, int index)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)source << 32 | (uint32_t)index };
+
+	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event))
+		say("watching a descriptor: %m");
+}
+
+static __attribute__((format(__printf__, 2, 3))) void note(struct instance *i, const char *f, ...)
+{
+	struct text t = { i->note, i->note + sizeof i->note - 1 };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	*t.at = '\0';
+}
+
+/* The record of the first row with the same image, which stands for the root. */
+static struct instance *root_of(const struct instance *i)
+{
+	int owner = 0;
+
+	while (strcmp(containers[owner].image, row_of(i)->image))
+		owner++;
+	return &instances[owner];
+}
+
+static void signal_task(struct instance *i, int signal)
+{
+	if (i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0))
+		say("%s: signal %d: %m", row_of(i)->name, signal);
+}
+
+/* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
+static void release(struct instance *i)
+{
+	struct instance *root = root_of(i);
+	int users = 0;
+
+	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
+		users += k != i && root_of(k) == root && k->state != DONE;
+	if (root->unpacked && !users) {
+		root->unpacked = NO;
+		root_drop(row_of(i)->image);
+	}
+	cgroup_remove(row_of(i)->name);
+}
+
+/* -- actions: what happens to an instance; each returns the state that comes next -- */
+
+static enum state stay(struct instance *i)
+{
+	return i->state;
+}
+
+static enum state wait_turn(struct instance *i)
+{
+	i->wanted = YES;
+	i->deadline = 0;
+	return WAITING;
+}
+
+static enum state finish(struct instance *i)
+{
+	i->wanted = NO;
+	i->deadline = 0;
+	i->delay = 0;
+	release(i);
+	return DONE;
+}
+
+/* It has ended, or could not begin: rest, or try again later and later. The note says why. */
+static enum state fall(struct instance *i, int failed)
+{
+	const struct container *c = row_of(i);
+	uint64_t first = c->backoff.first ? c->backoff.first : SECONDS(1);
+	uint64_t limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
+
+	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
+		say("%s: %s", c->name, i->note);
+		return finish(i);
+	}
+	if (i->state == UP && now() - i->since >= limit)
+		i->delay = 0; /* it has been well for long enough */
+	i->delay = !i->delay ? first : i->delay * 2 < limit ? i->delay * 2 : limit;
+	i->deadline = now() + i->delay;
+	say("%s: %s; restart in %llu.%llu s", c->name, i->note, (unsigned long long)i->delay / 1000,
+	    (unsigned long long)i->delay % 1000 / 100);
+	return BACKOFF;
+}
+
+static enum state retry(struct instance *i)
+{
+	i->restarts++;
+	return wait_turn(i);
+}
+
+/* Takes charge of the task that was just started; or, with an error, of there being none. */
+static enum state begin(struct instance *i, int failed, enum state next)
+{
+	if (failed) {
+		note(i, "no process for it: %s", strerror(-failed));
+		return fall(i, YES);
+	}
+	i->unpacking = next == UNPACKING;
+	watch(i->task.report, REPORT, i - instances);
+	i->deadline = next == STARTING ? now() + START_LIMIT : 0;
+	return next;
+}
+
+static enum state build(struct instance *i)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int stdio[3] = { null, i->log[1], i->log[1] };
+	static const int console[3] = { 0, 1, 2 };
+
+	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
+	int failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
+	if (null >= 0)
+		close(null);
+	return begin(i, failed, STARTING);
+}
+
+/* Nothing is in its way: its limits first, then its root, then the container itself. */
+static enum state launch(struct instance *i)
+{
+	const struct container *c = row_of(i);
+
+	i->status = 125; /* until it is known better */
+	if (c->console && !isatty(STDIN_FILENO)) {
+		note(i, "has the console, and there is none");
+		return finish(i);
+	}
+	if (cgroup_make(c->name, c)) {
+		note(i, "%s", cgroup.why);
+		return fall(i, YES);
+	}
+	if (root_of(i)->unpacked)
+		return build(i);
+	i->oom_kills = cgroup_oom_kills(c->name);
+	return begin(i, container_unpack(c, &i->task), UNPACKING);
+}
+
+static enum state up(struct instance *i)
+{
+	i->deadline = 0;
+	say("%s: up", row_of(i)->name);
+	return UP;
+}
+
+/* Explains the end of a task: its last words, else the limit that it hit, else its status. */
+static void explain(struct instance *i, const char *words)
+{
+	int killed = i->status > 128 && i->status <= 128 + 64;
+
+	if (*words)
+		note(i, "%s", words);
+	else if (cgroup_oom_kills(row_of(i)->name) > i->oom_kills)
+		note(i, "out of memory: the limit is %llu KiB", (unsigned long long)memory_max(row_of(i)) >> 10);
+	else if (killed)
+		note(i, "exit %d (%s)", i->status, strsignal(i->status - 128));
+	else
+		note(i, "exit %d", i->status);
+}
+
+static enum state ended(struct instance *i)
+{
+	return fall(i, i->status != 0);
+}
+
+static enum state unpacked(struct instance *i)
+{
+	if (i->status) {
+		root_drop(row_of(i)->image);
+		return fall(i, YES);
+	}
+	root_of(i)->unpacked = YES;
+	note(i, "%s", "");
+	say("%s: unpacked in %llu ms", row_of(i)->image, (unsigned long long)(now() - i->since));
+	return build(i);
+}
+
+static enum state kill_all(struct instance *i)
+{
+	cgroup_kill(row_of(i)->name);
+	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
+	i->deadline = now() + KILL_AGAIN;
+	return i->state;
+}
+
+static enum state abandon(struct instance *i)
+{
+	say("%s: not started after %d s", row_of(i)->name, START_LIMIT / 1000);
+	return kill_all(i);
+}
+
+static enum state terminate(struct instance *i)
+{
+	const struct container *c = row_of(i);
+
+	i->wanted = NO;
+	if (i->unpacking || c->stop.signal == SIGKILL) {
+		kill_all(i);
+		return STOPPING;
+	}
+	signal_task(i, c->stop.signal ? c->stop.signal : SIGTERM);
+	i->deadline = now() + (c->stop.grace ? c->stop.grace : SECONDS(5));
+	return STOPPING;
+}
+
+static enum state want(struct instance *i)
+{
+	i->wanted = YES;
+	return i->state;
+}
+
+static enum state unwant(struct instance *i)
+{
+	i->wanted = NO;
+	return i->state;
+}
+
+static enum state stopped(struct instance *i)
+{
+	if (i->unpacking && !i->status)
+		root_of(i)->unpacked = YES;
+	else if (i->unpacking)
+		root_drop(row_of(i)->image);
+	say("%s: stopped, %s", row_of(i)->name, i->note);
+	return i->wanted ? retry(i) : finish(i);
+}
+
+static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
+	[WAITING] = { [START] = stay, [STOP] = finish, [GO] = launch,
+		      [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = stay },
+	[UNPACKING] = { [START] = stay, [STOP] = terminate, [GO] = stay,
+			[EXECED] = stay, [EXITED] = unpacked, [TIMEOUT] = stay },
+	[STARTING] = { [START] = stay, [STOP] = terminate, [GO] = stay,
+		       [EXECED] = up, [EXITED] = ended, [TIMEOUT] = abandon },
+	[UP] = { [START] = stay, [STOP] = terminate, [GO] = stay,
+		 [EXECED] = stay, [EXITED] = ended, [TIMEOUT] = stay },
+	[STOPPING] = { [START] = want, [STOP] = unwant, [GO] = stay,
+		       [EXECED] = stay, [EXITED] = stopped, [TIMEOUT] = kill_all },
+	[BACKOFF] = { [START] = retry, [STOP] = finish, [GO] = stay,
+		      [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = retry },
+	[DONE] = { [START] = wait_turn, [STOP] = stay, [GO] = stay,
+		   [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = stay },
+};
+
+RULE(rule_reactions, "a state has no action for an event");
+#define CHECK_CELL(state, event)                                                                   \
+	if (!reactions[state][event])                                                              \
+		rule_reactions();
+#define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
+
+static __attribute__((used)) void rules_of_reactions(void)
+{
+	STATES(CHECK_ROW)
+}
+
+static void happen(struct instance *i, enum event event)
+{
+	enum state next = reactions[i->state][event](i);
+
+	if (next != i->state) {
+		i->state = next;
+		i->since = now();
+	}
+}
+
+/* A report pipe is readable: end of file says that the work is done; words stay there for later. */
+static void on_report(struct instance *i)
+{
+	struct pollfd pipe = { .fd = i->task.report, .events = POLLIN };
+
+	if (!i->task.pid || poll(&pipe, 1, 0) <= 0)
+		return;
+	epoll_ctl(poller, EPOLL_CTL_DEL, i->task.report, NULL);
+	if (!(pipe.revents & POLLIN) && !i->unpacking)
+		happen(i, EXECED);
+}
+
+static void on_log(struct instance *i)
+{
+	struct ring *r = &rings[i - instances];
+
+	if (ring_fill(r, i->log[0]) > 0)
+		ring_show(r, row_of(i)->name);
+}
+
+/* The task of i has been reaped: its last output, its last words, then what that means. */
+static void on_exit_of(struct instance *i, const siginfo_t *end)
+{
+	char words[320];
+	struct ring *r = &rings[i - instances];
+
+	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
+		ring_show(r, row_of(i)->name);
+	ssize_t n = read(i->task.report, words, sizeof words - 1);
+	words[n > 0 ? n : 0] = '\0';
+	if (i->state == STARTING && !*words)
+		happen(i, EXECED); /* it was up, if not for long */
+	close(i->task.report);
+	close(i->task.pidfd);
+	i->task.pid = 0;
+	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
+	i->deadline = 0;
+	explain(i, words);
+	happen(i, EXITED);
+	i->unpacking = NO;
+}
+
+/* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
+static void on_children(void)
+{
+	for (;;) {
+		siginfo_t end = { 0 };
+		if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG) || !end.si_pid)
+			return;
+		for (int i = 0; i < NCONTAINERS; i++)
+			if (instances[i].task.pid == end.si_pid)
+				on_exit_of(&instances[i], &end);
+	}
+}
+
+/* The first instance that keeps a WAITING one from starting; NULL if there is none. */
+static const struct instance *waits_for(const struct instance *i)
+{
+	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
+		if (instances[*row].state != UP)
+			return &instances[*row];
+	for (const struct instance *k = instances; k < instances + NCONTAINERS; k++)
+		if (k->unpacking && root_of(k) == root_of(i))
+			return k; /* it unpacks the image that both share */
+	return NULL;
+}
+
+/* Has every container that needs this one stopped? */
+static int is_last(const struct instance *i)
+{
+	for (int k = 0; k < NCONTAINERS; k++)
+		for (const int *row = containers[k].after; row && *row >= 0; row++)
+			if (*row == i - instances && instances[k].state != DONE)
+				return 0;
+	return 1;
+}
+
+/* Starts what can start and, at the end, stops what can stop, until nothing more changes. */
+static void settle(void)
+{
+	for (int changed = 1; changed;) {
+		changed = 0;
+		for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+			enum state before = i->state;
+			if (ending && before != DONE && before != STOPPING && is_last(i))
+				happen(i, STOP);
+			else if (!ending && before == WAITING && !waits_for(i))
+				happen(i, GO);
+			changed |= i->state != before;
+		}
+	}
+}
+
+/* Delivers the time-outs that are due. */
+static void expire(void)
+{
+	uint64_t time = now();
+
+	for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
+		if (i->deadline && i->deadline <= time) {
+			i->deadline = 0;
+			happen(i, TIMEOUT);
+		}
+}
+
+/* Milliseconds until something is due, as epoll_wait(2) wants them: -1 if nothing ever is. */
+static int next_due(void)
+{
+	uint64_t time = now(), next = ending ? end_by : 0;
+
+	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
+		if (i->deadline && (!next || i->deadline < next))
+			next = i->deadline;
+	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
+}
+
+/* ---- 14  control -------------------------------------------------------------------------------
+ *
+ * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
+ * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
+ * slow one costs nobody anything; when all places are taken, the oldest gives way.
+ */
+
+static struct client {
+	int fd;        /* 0: a free place */
+	int asked;     /* its request is in */
+	struct request request;
+	int index;     /* of the container it asks about; of ASK_PS: the next row */
+	uint64_t at;   /* of ASK_LOGS: position in the ring */
+	uint64_t since;
+} clients[8];
+
+static void client_drop(struct client *c)
+{
+	close(c->fd);
+	c->fd = 0;
+}
+
+/* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
+static int client_send(struct client *c, const struct reply *reply, size_t size)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (uint64_t)CLIENT << 32 | (c - clients) };
+
+	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 1;
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
+	else
+		client_drop(c);
+	return 0;
+}
+
+/* The last packet: an exit status, and a sentence if it is not zero. */
+static __attribute__((format(__printf__, 3, 4))) void client_end(struct client *c, int code, const char *f, ...)
+{
+	struct reply reply = { .kind = REPLY_END, .code = code };
+	struct text t = { reply.bytes, reply.bytes + sizeof reply.bytes };
+	va_list ap;
+
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	if (client_send(c, &reply, t.at - (char *)&reply))
+		client_drop(c);
+}
+
+static void row_fill(struct row *r, const struct instance *i)
+{
+	const struct instance *waits = i->state == WAITING ? waits_for(i) : NULL;
+
+	format(r->name, sizeof r->name, "%s", row_of(i)->name);
+	format(r->state, sizeof r->state, "%s", state_names[i->state]);
+	r->pid = i->task.pid;
+	r->restarts = i->restarts;
+	r->up = i->state == UP ? now() - i->since : 0;
+	r->memory = i->state == DONE ? 0 : cgroup_memory(row_of(i)->name);
+	if (waits)
+		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
+	else if (i->state == BACKOFF)
+		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note,
+		       (unsigned long long)(i->deadline - now() + 999) / 1000);
+	else
+		format(r->note, sizeof r->note, "%s", i->note);
+}
+
+static void serve_ps(struct client *c)
+{
+	struct reply reply = { .kind = REPLY_ROW };
+
+	for (; c->index < NCONTAINERS; c->index++) {
+		row_fill(&reply.row, &instances[c->index]);
+		if (!client_send(c, &reply, sizeof reply))
+			return;
+	}
+	client_end(c, 0, "%s", "");
+}
+
+static void serve_logs(struct client *c)
+{
+	struct reply reply = { .kind = REPLY_BYTES };
+	const char *bytes;
+	size_t n;
+
+	while ((n = ring_peek(&rings[c->index], &c->at, &bytes))) {
+		n = n < sizeof reply.bytes ? n : sizeof reply.bytes;
+		memcpy(reply.bytes, bytes, n);
+		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n))
+			return;
+		c->at += n;
+	}
+	if (!c->request.follow)
+		client_end(c, 0, "%s", "");
+}
+
+static void serve_stop(struct client *c)
+{
+	if (instances[c->index].state == DONE)
+		client_end(c, 0, "%s", "");
+}
+
+/* Answers when the container is up, has done its work already, or can't get there. */
+static void serve_start(struct client *c)
+{
+	const struct instance *i = &instances[c->index], *waits = i->state == WAITING ? waits_for(i) : NULL;
+
+	if (i->state == UP || (i->state == DONE && !i->status))
+		client_end(c, 0, "%s", "");
+	else if (i->state == DONE || i->state == BACKOFF)
+		client_end(c, 1, "%s: %s", row_of(i)->name, i->note);
+	else if (waits && waits->state == DONE)
+		client_end(c, 1, "%s waits for %s, which is not running", row_of(i)->name, row_of(waits)->name);
+}
+
+/* How each request is carried out: at once by `events`, then by `serve` as often as it takes. */
+static const struct {
+	int named;                        /* it is about one container */
+	int events[2];                    /* what happens to that one first; NEVENTS: nothing */
+	void (*serve)(struct client *c);
+} requests[] = {
+	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, serve_ps },
+	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, serve_logs },
+	[ASK_START] = { YES, { START, NEVENTS }, serve_start },
+	[ASK_STOP] = { YES, { STOP, NEVENTS }, serve_stop },
+	[ASK_RESTART] = { YES, { STOP, START }, serve_start },
+};
+
+/* Begins the end: everything is stopped, in order, and within a time. */
+static void end(int command)
+{
+	if (ending)
+		for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
+			if (i->task.pid)
+				kill_all(i); /* asked twice: no more patience */
+	ending = command;
+	end_by = end_by ? end_by : now() + END_LIMIT;
+}
+
+static void client_asks(struct client *c)
+{
+	const struct request *r = &c->request;
+
+	c->asked = YES;
+	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
+		end(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
+		client_end(c, 0, "%s", "");
+		return;
+	}
+	if (r->kind <= LOCAL || r->kind >= LEN(requests)) {
+		client_end(c, USAGE, "a request that this launcher does not know");
+		return;
+	}
+	c->index = 0;
+	while (requests[r->kind].named && c->index < NCONTAINERS && strcmp(containers[c->index].name, r->name))
+		c->index++;
+	if (c->index == NCONTAINERS) {
+		client_end(c, 1, "there is no container '%s'", r->name);
+		return;
+	}
+	for (int k = 0; k < 2; k++)
+		if (requests[r->kind].events[k] != NEVENTS && !(ending && requests[r->kind].events[k] == START))
+			happen(&instances[c->index], requests[r->kind].events[k]);
+}
+
+static void on_client(struct client *c)
+{
+	char more;
+
+	if (!c->fd)
+		return;
+	ssize_t n = recv(c->fd, c->asked ? (void *)&more : &c->request, c->asked ? 1 : sizeof c->request, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)CLIENT << 32 | (c - clients) };
+		epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event); /* there is room again: serve goes on */
+	} else if (n != sizeof c->request || c->asked) {
+		client_drop(c); /* it is gone, or it babbles */
+	} else {
+		c->request.name[sizeof c->request.name - 1] = '\0';
+		client_asks(c);
+	}
+}
+
+/* Takes in a client. Root only: what is asked here, the policy did not foresee. */
+static void on_control(int listener)
+{
+	struct ucred who;
+	socklen_t size = sizeof who;
+	struct client *c = clients;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || who.uid) {
+		close(fd);
+		return;
+	}
+	for (struct client *k = clients; k < clients + LEN(clients); k++)
+		if (!k->fd || (c->fd && k->since < c->since))
+			c = k;
+	if (c->fd)
+		client_drop(c);
+	*c = (struct client){ .fd = fd, .since = now() };
+	watch(fd, CLIENT, c - clients);
+}
+
+static void serve_clients(void)
+{
+	for (struct client *c = clients; c < clients + LEN(clients); c++)
+		if (c->fd && c->asked)
+			requests[c->request.kind].serve(c);
+}
+
+/* ---- 15  loop ----------------------------------------------------------------------------------
+ *
+ * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
+ * due: an idle launcher does not wake up.
+ */
+
+static int signals = -1, listener = -1;
+
+static void on_signal(void)
+{
+	static const struct {
+		int signal, device, laptop; /* what it ends with; 0: nothing */
+	} meanings[] = {
+		{ SIGINT, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT }, /* device: Ctrl-Alt-Del */
+		{ SIGTERM, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT },
+		{ SIGHUP, 0, LINUX_REBOOT_CMD_HALT },
+		{ SIGUSR1, LINUX_REBOOT_CMD_POWER_OFF, 0 },
+		{ SIGUSR2, LINUX_REBOOT_CMD_POWER_OFF, 0 },
+		{ SIGPWR, LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_HALT },
+	};
+	struct signalfd_siginfo s;
+
+	while (read(signals, &s, sizeof s) == sizeof s)
+		for (int i = 0; i < LEN(meanings); i++) {
+			int command = host.device ? meanings[i].device : meanings[i].laptop;
+			if ((int)s.ssi_signo == meanings[i].signal && command)
+				end(command);
+		}
+	on_children();
+}
+
+static void signals_open(void)
+{
+	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < LEN(wanted); i++)
+		sigaddset(&set, wanted[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	watch(signals, SIGNALS, 0);
+}
+
+/* Without a control socket the containers still run; what is asked then is the journal. */
+static void control_open(void)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+
+	format(at.sun_path, sizeof at.sun_path, "%s/control", host.work);
+	unlink(at.sun_path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) || chmod(at.sun_path, 0600) ||
+	    listen(listener, 16))
+		say("control socket %s: %m", at.sun_path);
+	else
+		watch(listener, CONTROL, 0);
+}
+
+/* A pipe for the output of each container, for all its incarnations. */
+static void logs_open(void)
+{
+	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
+			say("%s: a pipe for its log: %m", row_of(i)->name);
+		else
+			watch(i->log[0], LOG, i - instances);
+	}
+}
+
+/* What the kernel command line leaves over starts, in the order of the table. */
+static void start_all(void)
+{
+	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		const char *name = row_of(i)->name;
+		i->state = DONE;
+		if ((host.only && !word_in(host.only, name)) || (host.skip && word_in(host.skip, name)))
+			note(i, "not wanted by the kernel command line");
+		else
+			happen(i, START);
+	}
+}
+
+static int all_done(void)
+{
+	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
+		if (i->state != DONE)
+			return 0;
+	return 1;
+}
+
+static void dispatch(const struct epoll_event *event)
+{
+	uint32_t index = (uint32_t)event->data.u64;
+
+	switch ((enum source)(event->data.u64 >> 32)) {
+	case SIGNALS: on_signal(); break;
+	case CONTROL: on_control(listener); break;
+	case CLIENT: on_client(&clients[index]); break;
+	case REPORT: on_report(&instances[index]); break;
+	case LOG: on_log(&instances[index]); break;
+	}
+}
+
+/* Supervises until the end is asked for, and reached. Returns the command for reboot(2). */
+static int supervise(void)
+{
+	struct epoll_event events[16];
+
+	poller = epoll_create1(EPOLL_CLOEXEC);
+	signals_open();
+	control_open();
+	logs_open();
+	start_all();
+	for (;;) {
+		expire();
+		settle();
+		serve_clients();
+		if (ending && (all_done() || now() >= end_by))
+			return ending;
+		int n = epoll_wait(poller, events, LEN(events), next_due());
+		for (int i = 0; i < n; i++)
+			dispatch(&events[i]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	int code = SUPERVISE;
+	char **last = *environ ? environ : argv;
+
+	while (last[0] && last[1])
+		last++;
+	host.args = argv[0];
+	host.args_size = *last + strlen(*last) - argv[0];
+	open_stdio("/dev/null");
+	if (getpid() == 1)
+		boot();
+	else
+		code = ask(argc, argv);
+	if (code != SUPERVISE)
+		return code;
+	int command = supervise();
+	if (host.device)
+		end_device(command);
+	clear_host();
+	return 0;
+}
