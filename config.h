@@ -45,7 +45,7 @@ static const struct container containers[] = {
 		.name    = "shell",
 		.image   = "toybox.img",
 		.command = ARGV("sh"),
-		.env     = ENV("PS1=launcher# ", "ENV=/etc/profile", "HOME=/tmp"),
+		.env     = ENV("PS1=launcher# ", "HOME=/tmp"),
 		.after   = AFTER(SENSOR),
 		.memory  = { .max = MiB(8) },
 		.cpu     = { .max = PERCENT(80) },

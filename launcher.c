@@ -20,18 +20,19 @@
  *               3  log              text, the launcher's own lines, the ring of each container
  *               4  files            small files, paths that are walked and never trusted
  *               5  image: frames    LZ4 frames, verified and decoded block by block
- *               6  image: tar       the entries, made below one directory and nowhere else
- *               7  cgroup           limits, on cgroup v2, v1 and the hybrid of both
- *               8  mount            a row of operations makes /proc, /sys and /dev
- *               9  confine          capabilities, loopback: what a workload keeps
+ *               6  image: headers   what a tar archive says, if it says it once
+ *               7  image: entries   made below one directory and nowhere else
+ *               8  cgroup           limits, on cgroup v2, v1 and the hybrid of both
+ *               9  mount            a row of operations makes /proc, /sys and /dev
+ *              10  confine          capabilities, loopback: what a workload keeps
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
- *              10  inside           the unpacker, and PID 1 of a container
- *              11  boot             a device, or a place on a laptop, made ready
- *              12  ask              the command line
+ *              11  inside           the unpacker, and PID 1 of a container
+ *              12  boot             a device, or a place on a laptop, made ready
+ *              13  ask              the command line
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              13  instance         the state of each container: state x event -> action
- *              14  control          the socket that the command line asks
- *              15  loop             wait, look up, call; then main
+ *              14  instance         the state of each container: state x event -> action
+ *              15  control          the socket that the command line asks
+ *              16  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -116,8 +117,11 @@
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
+typedef unsigned long long u64; /* bytes, milliseconds, bits: %llu on every architecture */
+typedef long long i64;
+
 struct clone3_args { /* clone(2), clone3(): struct clone_args, version 2 of Linux 5.7 */
-	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+	u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
 	    set_tid_size, cgroup;
 };
 
@@ -126,7 +130,7 @@ enum restart { NEVER, ON_FAILURE, ALWAYS };
 
 struct tmpfs {
 	const char *path; /* below the container's root, made if the image lacks it */
-	uint64_t size;    /* bytes; it counts against memory.max too */
+	u64 size;    /* bytes; it counts against memory.max too */
 };
 
 struct container {
@@ -136,21 +140,21 @@ struct container {
 	const char *const *env;     /* beside PATH, HOME and TERM, which it can replace */
 	const int *after;           /* rows that have to be up before this one starts */
 	struct {
-		uint64_t max; /* bytes of memory, the unpacked image included; default 4 MiB */
+		u64 max; /* bytes of memory, the unpacked image included; default 4 MiB */
 	} memory;
 	struct {
-		uint64_t max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
+		u64 max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
 	} cpu;
-	uint64_t pids;             /* tasks, the container's PID 1 included; default 4 */
-	uint64_t keep;             /* capabilities that are not dropped: CAP(KILL) | ... */
+	u64 pids;             /* tasks, the container's PID 1 included; default 4 */
+	u64 keep;             /* capabilities that are not dropped: CAP(KILL) | ... */
 	const struct tmpfs *tmpfs; /* the places that can be written, and forget */
 	enum restart restart;
 	struct {
-		uint64_t first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
+		u64 first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
 	} backoff;
 	struct {
 		int signal;     /* asks it to stop; default SIGTERM */
-		uint64_t grace; /* ms until it is killed; default 5 s */
+		u64 grace; /* ms until it is killed; default 5 s */
 	} stop;
 	unsigned console : 1; /* stdin, stdout and stderr are the console, not the log */
 	unsigned control : 1; /* has the launcher's verbs, in /dev/launcher */
@@ -202,6 +206,7 @@ RULE(rule_pids, "a .pids is less than 2: the container's PID 1, and the workload
 RULE(rule_backoff, "a .backoff.first is more than its .limit");
 RULE(rule_signal, "a .stop.signal is not a signal");
 RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
+RULE(rule_env, "a row has more than 56 words in its .env");
 RULE(rule_console, "more than one row has the .console");
 
 static inline __attribute__((always_inline)) int name_ok(const char *s)
@@ -241,6 +246,13 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 	if (c->restart > ALWAYS)
 		rule_restart();
 	UNROLL
+	for (int i = 0; i <= 56; i++) {
+		if (!c->env || !c->env[i])
+			break;
+		if (i == 56)
+			rule_env();
+	}
+	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0)
 			break;
@@ -251,7 +263,7 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 
 static __attribute__((used)) void rules(void)
 {
-	uint64_t sum = 0;
+	u64 sum = 0;
 	int consoles = 0;
 
 	UNROLL
@@ -295,7 +307,7 @@ static void text_pad(struct text *t, const char *s, size_t n, int width, char fi
 		*t->at++ = ' ';
 }
 
-static void text_number(struct text *t, unsigned long long n, unsigned base, int negative,
+static void text_number(struct text *t, u64 n, unsigned base, int negative,
 			int width, char fill)
 {
 	char digits[24], *p = digits + sizeof digits;
@@ -331,11 +343,10 @@ static void text_va(struct text *t, const char *f, va_list ap)
 			text_pad(t, s, strnlen(s, precision < 0 ? SIZE_MAX : (size_t)precision),
 				 width, ' ');
 		} else if (*f == 'd') {
-			long long n = wide ? va_arg(ap, long long) : va_arg(ap, int);
-			text_number(t, n < 0 ? 0 - (unsigned long long)n : (unsigned long long)n,
-				    10, n < 0, width, fill);
+			i64 n = wide ? va_arg(ap, i64) : va_arg(ap, int);
+			text_number(t, n < 0 ? 0 - (u64)n : (u64)n, 10, n < 0, width, fill);
 		} else if (*f == 'u' || *f == 'x') {
-			text_number(t, wide ? va_arg(ap, unsigned long long) : va_arg(ap, unsigned),
+			text_number(t, wide ? va_arg(ap, u64) : va_arg(ap, unsigned),
 				    *f == 'x' ? 16 : 10, 0, width, fill);
 		} else {
 			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
@@ -359,7 +370,7 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 }
 
 /* CLOCK_BOOTTIME in milliseconds: it counts through a suspend, and nobody can set it. */
-static uint64_t now(void)
+static u64 now(void)
 {
 	struct timespec t;
 
@@ -375,17 +386,22 @@ static struct {
 	const char *as; /* who speaks */
 } journal = { .fd = STDERR_FILENO, .as = "launcher" };
 
-/* Writes one line. What is not printable or UTF-8 becomes '?': a log is hostile input. */
+/* Is c part of text, after `before`? ASCII, a tab, or UTF-8 that is no control character of C1. */
+static int is_text(unsigned char before, unsigned char c)
+{
+	if (c < 0x80)
+		return c == '\t' || (c >= ' ' && c != 0x7f);
+	return c >= 0xa0 || (before >= 0x80 && before != 0xc2);
+}
+
+/* Writes one line. What could steer a terminal becomes '?': a log is hostile input. */
 static void log_line(const char *who, const char *s, size_t n)
 {
 	char line[512];
 	size_t head = format(line, sizeof line, "%s%s: ", journal.kmsg ? "<6>" : "", who);
 
-	for (size_t i = 0; i < n && head < sizeof line - 1; i++) {
-		unsigned char c = s[i], before = i ? s[i - 1] : 0;
-		int control = c < ' ' ? c != '\t' : c == 0x7f || (c >= 0x80 && c < 0xa0 && before < 0xc3);
-		line[head++] = control && !(c >= 0x80 && before >= 0x80 && before != 0xc2) ? '?' : (char)c;
-	}
+	for (size_t i = 0; i < n && head < sizeof line - 1; i++)
+		line[head++] = is_text(i ? s[i - 1] : 0, s[i]) ? s[i] : '?';
 	line[head++] = '\n';
 	if (write(journal.fd, line, head) != (ssize_t)head)
 		journal.lost++;
@@ -396,23 +412,18 @@ static void log_line(const char *who, const char *s, size_t n)
 	}
 }
 
-/* One line of the launcher's own. */
-static __attribute__((format(__printf__, 1, 2))) void say(const char *f, ...)
-{
-	char line[480];
-	struct text t = { line, line + sizeof line };
-	va_list ap;
+/* Text that is used at once: what `say` and its like are given may not be in here itself. */
+static char scratch[1024];
 
-	va_start(ap, f);
-	text_va(&t, f, ap);
-	va_end(ap);
-	log_line(journal.as, line, t.at - line);
-}
+#define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
+
+/* One line of the launcher's own. */
+#define say(...) log_line(journal.as, scratch, format(scratch, sizeof scratch, __VA_ARGS__))
 
 /* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
 struct ring {
-	uint64_t end;   /* position after the latest byte */
-	uint64_t shown; /* how far it has been copied to the journal */
+	u64 end;   /* position after the latest byte */
+	u64 shown; /* how far it has been copied to the journal */
 	char bytes[LOG_SIZE];
 };
 
@@ -428,7 +439,7 @@ static ssize_t ring_fill(struct ring *r, int fd)
 }
 
 /* The bytes from *at on, as far as they lie in one piece; *at skips what was overwritten. */
-static size_t ring_peek(const struct ring *r, uint64_t *at, const char **bytes)
+static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes)
 {
 	if (r->end - *at > LOG_SIZE)
 		*at = r->end - LOG_SIZE;
@@ -438,29 +449,24 @@ static size_t ring_peek(const struct ring *r, uint64_t *at, const char **bytes)
 	return n < piece ? n : piece;
 }
 
-/* Copies the lines that are new to the journal; what has no end yet waits, up to 400 bytes. */
+/* Copies the lines that are new to the journal. What has no end yet waits, up to 400 bytes. */
 static void ring_show(struct ring *r, const char *who)
 {
 	char line[400];
-	const char *p, *newline;
+	size_t n = 0;
 
-	for (;;) {
-		size_t n = 0, piece;
-		for (uint64_t at = r->shown; n < sizeof line && (piece = ring_peek(r, &at, &p)); at += piece) {
-			if (!n)
-				r->shown = at;
-			piece = piece < sizeof line - n ? piece : sizeof line - n;
-			memcpy(line + n, p, piece);
-			n += piece;
+	if (r->end - r->shown > LOG_SIZE)
+		r->shown = r->end - LOG_SIZE;
+	for (u64 at = r->shown; at < r->end; at++) {
+		char c = r->bytes[at % LOG_SIZE];
+		if (c == '\n' || n == sizeof line) {
+			if (!journal.quiet)
+				log_line(who, line, n);
+			n = 0;
+			r->shown = at + (c == '\n');
 		}
-		newline = memchr(line, '\n', n);
-		if (!newline && n < sizeof line)
-			return;
-		if (newline)
-			n = newline - line;
-		if (!journal.quiet)
-			log_line(who, line, n);
-		r->shown += n + !!newline;
+		if (c != '\n')
+			line[n++] = c;
 	}
 }
 
@@ -559,7 +565,7 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size)
 }
 
 /* The number that stands after `key ` in a file of such lines, or alone in it for "". */
-static int file_number(int dir, const char *path, const char *key, uint64_t *number)
+static int file_number(int dir, const char *path, const char *key, u64 *number)
 {
 	char text[2048];
 	size_t n = strlen(key);
@@ -591,7 +597,7 @@ static int word_in(const char *words, const char *word)
 /* Calls visit(dir, name) for each name in the directory until it returns non-zero, which it gives back. */
 static int dir_each(int dir, int (*visit)(int dir, const char *name))
 {
-	_Alignas(uint64_t) char buf[2048]; /* struct linux_dirent64, getdents(2): d_reclen at 16, d_name at 19 */
+	_Alignas(u64) char buf[2048]; /* struct linux_dirent64, getdents(2): d_reclen at 16, d_name at 19 */
 	ssize_t n;
 	int stop = 0;
 
@@ -657,7 +663,7 @@ enum {
 
 struct image {
 	int fd;
-	uint64_t offset;             /* in the file, of in[in_at] */
+	u64 offset;             /* in the file, of in[in_at] */
 	uint8_t *in, *out;           /* compressed bytes; HISTORY and decoded blocks */
 	size_t in_at, in_end;        /* what is read and not used yet */
 	size_t out_at, out_end;      /* what is decoded and not used yet */
@@ -665,27 +671,18 @@ struct image {
 	enum { BETWEEN, STANDARD, LEGACY } inside;
 	int linked, block_sum, content_sum, sized;
 	size_t block_max;
-	uint64_t size, made;         /* bytes that the frame promises, has given */
+	u64 size, made;         /* bytes that the frame promises, has given */
 	XXH32_state_t hash;
 	char why[256];
 };
 
-static __attribute__((format(__printf__, 2, 3))) int refuse(struct image *m, const char *f, ...)
-{
-	struct text t = { m->why, m->why + sizeof m->why - 1 };
-	va_list ap;
-
-	va_start(ap, f);
-	text_va(&t, f, ap);
-	va_end(ap);
-	*t.at = '\0';
-	return -EBADMSG;
-}
+/* Leaves a sentence and is -EBADMSG. */
+#define refuse(m, ...) (format((m)->why, sizeof(m)->why, __VA_ARGS__), -EBADMSG)
 
 /* What goes wrong in the bytes themselves: says where. */
 static int corrupt(struct image *m, const char *what)
 {
-	return refuse(m, "%s (at byte %llu)", what, (unsigned long long)m->offset);
+	return refuse(m, "%s (at byte %llu)", what, m->offset);
 }
 
 static uint32_t le32(const uint8_t *p)
@@ -730,7 +727,7 @@ static int image_need(struct image *m, size_t n)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return refuse(m, "reading: %m (at byte %llu)", (unsigned long long)m->offset);
+			return refuse(m, "reading: %m (at byte %llu)", m->offset);
 		if (!got)
 			return 0;
 		m->in_end += got;
@@ -759,7 +756,7 @@ static int frame_skip(struct image *m)
 {
 	static const char *const cut = "cut short in a skippable frame";
 	int got = image_must(m, 8, cut);
-	uint64_t left = got > 0 ? 8ULL + le32(m->in + m->in_at + 4) : 0;
+	u64 left = got > 0 ? 8ULL + le32(m->in + m->in_at + 4) : 0;
 
 	for (size_t piece; got > 0 && left; left -= piece) {
 		piece = left < READ_AHEAD ? left : READ_AHEAD;
@@ -795,7 +792,7 @@ static int frame_standard(struct image *m)
 	m->content_sum = flags & 4;
 	m->sized = flags & 8;
 	m->block_max = (size_t)1 << (8 + 2 * block);
-	m->size = m->sized ? le32(p + 2) | (uint64_t)le32(p + 6) << 32 : 0;
+	m->size = m->sized ? le32(p + 2) | (u64)le32(p + 6) << 32 : 0;
 	XXH32_reset(&m->hash, 0);
 	return 1;
 }
@@ -920,12 +917,10 @@ static ssize_t image_peek(struct image *m)
 	return m->out_end - m->out_at;
 }
 
-/* ---- 6  image: tar -----------------------------------------------------------------------------
+/* ---- 6  image: headers -------------------------------------------------------------------------
  *
- * Entries of ustar, GNU and PAX archives are made below one directory. No path is ever resolved:
- * the parent is walked name by name without following a link, and everything is made relative to
- * its descriptor, so no archive can reach out of the root (hard links included). An archive that
- * can be read in two ways is refused: two sizes, two names, data where none belongs, no end mark.
+ * The headers of an archive: ustar, GNU and PAX. An archive that can be read in two ways is
+ * refused: two sizes, two names, data where none belongs, no end mark (CVE-2025-62518).
  */
 
 enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
@@ -938,11 +933,10 @@ struct tar {
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
 	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
 	int fd;                    /* of the entry, if it is a file or directory; or -1 */
-	char *leaf;                /* its last name, in path */
+	const char *leaf;          /* its last name, in path */
 	char path[PATH_MAX], link[PATH_MAX];
 	unsigned char type;
-	unsigned mode;
-	int64_t uid, gid, size;
+	i64 mode, uid, gid, size;
 	struct timespec mtime;
 	unsigned given;            /* bits of pax_keys that an extended header has set */
 	size_t pax_size;
@@ -965,40 +959,28 @@ static int tar_read(struct tar *t, void *to, size_t size)
 	return 0;
 }
 
-/* Writes the entry's data to fd, straight out of the decoder's buffer, and skips its padding. */
-static int tar_data(struct tar *t, int fd)
+/* Skips what fills the last block of the entry's data. */
+static int tar_padding(struct tar *t)
 {
 	char padding[TAR_BLOCK];
-	int64_t left = t->size;
 
-	while (left) {
-		ssize_t n = image_peek(t->m);
-		if (n <= 0)
-			return n ? (int)n : corrupt(t->m, "cut short in a tar entry");
-		n = write(fd, t->m->out + t->m->out_at, n < left ? n : left);
-		if (n < 0)
-			return -errno;
-		t->m->out_at += n;
-		left -= n;
-	}
 	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
 }
 
 /* A number field: octal, or base 256 with the top bit set, which may be negative. */
-static int tar_number(const uint8_t *field, int n, int64_t *number)
+static int tar_number(const uint8_t *field, int n, i64 *number)
 {
-	int i = 0;
+	int i = 0, negative = (field[0] & 0xc0) == 0xc0;
 
 	*number = 0;
 	if (field[0] & 0x80) {
-		int negative = field[0] & 0x40;
-		for (i = 0; i < n; i++) {
-			uint8_t byte = i ? field[i] : (field[0] & 0x7f) | (negative ? 0x80 : 0);
+		for (; i < n; i++) {
+			uint8_t byte = i ? field[i] : (field[0] & 0x7f) | negative << 7;
 			if (i < n - 8 && byte != (negative ? 0xff : 0))
 				return -ERANGE;
-			*number = (int64_t)((uint64_t)*number << 8 | byte);
+			*number = (i64)((u64)*number << 8 | byte);
 		}
-		return (*number < 0) == !!negative ? 0 : -ERANGE;
+		return (*number < 0) == negative ? 0 : -ERANGE;
 	}
 	while (i < n && field[i] == ' ')
 		i++;
@@ -1033,96 +1015,23 @@ static int tar_clean(struct tar *t, char *path)
 	return 0;
 }
 
-/* The keys of an extended header that matter here. */
-static int pax_string(struct tar *t, char *to, const char *value, size_t n)
-{
-	if (!n || n >= PATH_MAX || memchr(value, '\0', n))
-		return corrupt(t->m, "a path in an extended header is empty, too long, or has a NUL");
-	memcpy(to, value, n);
-	to[n] = '\0';
-	return 0;
-}
+enum pax_key { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
 
-static int pax_path(struct tar *t, const char *value, size_t n)
-{
-	return pax_string(t, t->path, value, n);
-}
-
-static int pax_link(struct tar *t, const char *value, size_t n)
-{
-	return pax_string(t, t->link, value, n);
-}
-
-/* A decimal number of at most 18 digits; what follows it is left to the caller. */
-static int pax_number(struct tar *t, const char **value, size_t *n, int64_t *number)
-{
-	size_t i = 0;
-
-	for (*number = 0; i < *n && i < 18 && (*value)[i] >= '0' && (*value)[i] <= '9'; i++)
-		*number = *number * 10 + (*value)[i] - '0';
-	*value += i;
-	*n -= i;
-	return i ? 0 : corrupt(t->m, "a number in an extended header is not one");
-}
-
-static int pax_whole(struct tar *t, const char *value, size_t n, int64_t *number)
-{
-	int failed = pax_number(t, &value, &n, number);
-
-	return failed || !n ? failed : corrupt(t->m, "a number in an extended header is too long");
-}
-
-static int pax_size(struct tar *t, const char *value, size_t n)
-{
-	return pax_whole(t, value, n, &t->size);
-}
-
-static int pax_uid(struct tar *t, const char *value, size_t n)
-{
-	return pax_whole(t, value, n, &t->uid);
-}
-
-static int pax_gid(struct tar *t, const char *value, size_t n)
-{
-	return pax_whole(t, value, n, &t->gid);
-}
-
-static int pax_mtime(struct tar *t, const char *value, size_t n)
-{
-	int64_t whole, negative = n && *value == '-';
-	long part = 0, scale = 100000000;
-	int failed;
-
-	value += negative;
-	n -= negative;
-	if ((failed = pax_number(t, &value, &n, &whole)))
-		return failed;
-	for (size_t i = 0; i < n; i++, scale /= i > 1 ? 10 : 1) {
-		if (i ? value[i] < '0' || value[i] > '9' : value[i] != '.')
-			return corrupt(t->m, "a time in an extended header is not a number");
-		part += i ? (value[i] - '0') * scale : 0;
-	}
-	t->mtime.tv_sec = negative ? -whole - !!part : whole;
-	t->mtime.tv_nsec = negative && part ? 1000000000 - part : part;
-	return 0;
-}
-
-static int pax_sparse(struct tar *t, const char *value, size_t n)
-{
-	(void)value, (void)n;
-	return corrupt(t->m, "a sparse file: pack the archive without --sparse");
-}
-
+/* The keys of an extended header that matter here, and where their values belong. */
 static const struct {
 	const char *name;
-	int (*set)(struct tar *t, const char *value, size_t n);
+	enum { TEXT, NUMBER, TIME, SPARSE } as;
+	size_t to;
 } pax_keys[] = {
-	{ "path", pax_path },  { "linkpath", pax_link },   { "size", pax_size },
-	{ "uid", pax_uid },    { "gid", pax_gid },         { "mtime", pax_mtime },
-	{ "GNU.sparse.major", pax_sparse }, { "GNU.sparse.map", pax_sparse },
-	{ "GNU.sparse.numblocks", pax_sparse }, { "GNU.sparse.size", pax_sparse },
+	[PAX_PATH] = { "path", TEXT, offsetof(struct tar, path) },
+	[PAX_LINK] = { "linkpath", TEXT, offsetof(struct tar, link) },
+	[PAX_SIZE] = { "size", NUMBER, offsetof(struct tar, size) },
+	[PAX_UID] = { "uid", NUMBER, offsetof(struct tar, uid) },
+	[PAX_GID] = { "gid", NUMBER, offsetof(struct tar, gid) },
+	[PAX_MTIME] = { "mtime", TIME, offsetof(struct tar, mtime) },
+	{ "GNU.sparse.major", SPARSE, 0 },     { "GNU.sparse.map", SPARSE, 0 },
+	{ "GNU.sparse.numblocks", SPARSE, 0 }, { "GNU.sparse.size", SPARSE, 0 },
 };
-enum { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
 
 struct pax_record {
 	const char *key, *value;
@@ -1132,20 +1041,19 @@ struct pax_record {
 /* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
 static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 {
-	static const char *const bad = "an extended header is malformed";
-	const char *p = t->pax + *at, *end;
+	const char *p = t->pax + *at, *end = NULL;
 	size_t left = t->pax_size - *at, length = 0, digits = 0;
 
 	if (!left)
 		return 0;
 	for (; digits < left && digits < 6 && p[digits] >= '0' && p[digits] <= '9'; digits++)
 		length = length * 10 + p[digits] - '0';
-	if (!digits || length > left || length < digits + 4 || p[digits] != ' ' || p[length - 1] != '\n')
-		return corrupt(t->m, bad);
 	r->key = p + digits + 1;
-	end = memchr(r->key, '=', p + length - r->key);
+	if (digits && length <= left && length >= digits + 4 && p[digits] == ' ' &&
+	    p[length - 1] == '\n')
+		end = memchr(r->key, '=', p + length - r->key);
 	if (!end || end == r->key)
-		return corrupt(t->m, bad);
+		return corrupt(t->m, "an extended header is malformed");
 	r->key_size = end - r->key;
 	r->value = end + 1;
 	r->size = p + length - 1 - r->value;
@@ -1153,17 +1061,66 @@ static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 	return 1;
 }
 
-static int tar_meta(struct tar *t, char *to, size_t room, const char *what)
+/* A decimal number of at most 18 digits at *p, which is moved behind it. */
+static int pax_number(const char **p, const char *end, i64 *number)
 {
-	char padding[TAR_BLOCK];
-	int failed;
+	const char *start = *p;
 
-	if ((uint64_t)t->size >= room)
-		return refuse(t->m, "%s is longer than %llu bytes", what, (unsigned long long)room - 1);
-	if ((failed = tar_read(t, to, t->size)))
-		return failed;
-	to[t->size] = '\0';
-	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
+	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
+		*number = *number * 10 + **p - '0';
+	return *p > start ? 0 : -ERANGE;
+}
+
+/* Seconds, perhaps negative, perhaps with a fraction. */
+static int pax_time(const char *p, const char *end, struct timespec *time)
+{
+	i64 whole = 0, part = 0;
+	int negative = p < end && *p == '-', failed;
+	long scale = 1000000000;
+
+	p += negative;
+	failed = pax_number(&p, end, &whole);
+	if (!failed && p < end && *p++ == '.')
+		for (; p < end && *p >= '0' && *p <= '9'; p++)
+			part += (*p - '0') * (i64)(scale /= 10);
+	time->tv_sec = negative ? -whole - !!part : whole;
+	time->tv_nsec = negative && part ? 1000000000 - part : part;
+	return failed || p != end ? -ERANGE : 0;
+}
+
+static int pax_set(struct tar *t, int key, const struct pax_record *r)
+{
+	char *to = (char *)t + pax_keys[key].to;
+	const char *p = r->value, *end = p + r->size;
+	int failed = 0;
+
+	switch (pax_keys[key].as) {
+	case TEXT:
+		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
+		if (!failed)
+			format(to, PATH_MAX, "%.*s", (int)r->size, p);
+		break;
+	case NUMBER:
+		failed = pax_number(&p, end, (i64 *)(void *)to) || p != end;
+		break;
+	case TIME:
+		failed = pax_time(p, end, (struct timespec *)(void *)to);
+		break;
+	case SPARSE:
+		return corrupt(t->m, "a sparse file: pack the archive without --sparse");
+	}
+	return !failed ? 0 : refuse(t->m, "the %s of an extended header is not one", pax_keys[key].name);
+}
+
+/* Reads the data of an entry that says something about the next one. */
+static int meta_read(struct tar *t, char *to, i64 room, const char *what)
+{
+	int failed = t->size >= room ? refuse(t->m, "%s is longer than %d bytes", what, (int)room - 1) :
+				       tar_read(t, to, t->size);
+
+	if (!failed)
+		to[t->size] = '\0';
+	return failed ? failed : tar_padding(t);
 }
 
 static int meta_pax(struct tar *t)
@@ -1174,17 +1131,18 @@ static int meta_pax(struct tar *t)
 
 	if (t->pax_size)
 		return corrupt(t->m, "two extended headers for one entry");
-	if ((failed = tar_meta(t, t->pax, sizeof t->pax, "an extended header")))
+	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header")))
 		return failed;
 	t->pax_size = t->size;
 	while ((got = pax_next(t, &at, &r)) > 0)
 		for (int k = 0; k < LEN(pax_keys); k++) {
-			if (strlen(pax_keys[k].name) != r.key_size || memcmp(pax_keys[k].name, r.key, r.key_size))
+			const char *name = pax_keys[k].name;
+			if (strlen(name) != r.key_size || memcmp(name, r.key, r.key_size))
 				continue;
 			if (global || t->given & 1U << k)
-				return refuse(t->m, "%s is given twice", pax_keys[k].name);
+				return refuse(t->m, "the %s is given for several entries, or twice", name);
 			t->given |= 1U << k;
-			if ((failed = pax_keys[k].set(t, r.value, r.size)))
+			if ((failed = pax_set(t, k, &r)))
 				return failed;
 		}
 	if (global)
@@ -1192,200 +1150,20 @@ static int meta_pax(struct tar *t)
 	return got;
 }
 
-static int meta_long(struct tar *t, char *to, int key)
+/* GNU's long names: L for the path, K for the target of a link. */
+static int meta_long(struct tar *t)
 {
+	enum pax_key key = t->type == 'L' ? PAX_PATH : PAX_LINK;
+
 	if (t->given & 1U << key || t->pax_size)
 		return corrupt(t->m, "two names for one entry");
 	t->given |= 1U << key;
-	return tar_meta(t, to, PATH_MAX, "a path");
-}
-
-static int meta_long_name(struct tar *t)
-{
-	return meta_long(t, t->path, PAX_PATH);
-}
-
-static int meta_long_link(struct tar *t)
-{
-	return meta_long(t, t->link, PAX_LINK);
-}
-
-/* Leaves the open directory, with the time that it had before entries were made in it. */
-static void tar_leave(struct tar *t)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->dir_mtime };
-
-	if (t->dir < 0)
-		return;
-	futimens(t->dir, times);
-	close(t->dir);
-	t->dir = -1;
-}
-
-/* Opens the directory `path`, making what is missing. Starts from the open one when it is above. */
-static int tar_enter(struct tar *t, const char *path)
-{
-	size_t n = strlen(t->dir_path);
-	struct stat st;
-	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
-	int from = above ? t->dir : t->root;
-	const char *rest = above ? path + n : path;
-
-	if (t->dir >= 0 && !strcmp(path, t->dir_path))
-		return 0;
-	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
-	if (next == -ENOENT && !(next = path_mkdir(from, rest)))
-		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
-	if (next < 0)
-		return next;
-	tar_leave(t);
-	t->dir = next;
-	format(t->dir_path, sizeof t->dir_path, "%s", path);
-	t->dir_mtime = fstat(next, &st) ? (struct timespec){ 0 } : st.st_mtim;
-	return 0;
-}
-
-static int make_file(struct tar *t)
-{
-	t->fd = openat(t->dir, t->leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return t->fd < 0 ? -errno : tar_data(t, t->fd);
-}
-
-static int make_dir(struct tar *t)
-{
-	if (*t->leaf && mkdirat(t->dir, t->leaf, 0700) && errno != EEXIST)
-		return -errno;
-	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
-	return t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd < 0 ? t->fd : 0;
-}
-
-static int make_symlink(struct tar *t)
-{
-	return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0;
-}
-
-static int make_fifo(struct tar *t)
-{
-	return mknodat(t->dir, t->leaf, S_IFIFO | (t->mode & 07777), 0) ? -errno : 0;
-}
-
-/* The target is walked like any path, so the link can't leave the root (CVE-2026-17106). */
-static int make_link(struct tar *t)
-{
-	struct stat a, b;
-	char parent[PATH_MAX];
-	int failed = tar_clean(t, t->link);
-	const char *slash = strrchr(t->link, '/'), *leaf = slash ? slash + 1 : t->link;
-
-	if (failed)
-		return failed;
-	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->link) : 0, t->link);
-	int from = path_open(t->root, parent, O_PATH | O_DIRECTORY);
-	if (from < 0)
-		return from;
-	if (linkat(from, leaf, t->dir, t->leaf, 0))
-		failed = -errno;
-	if (failed == -EEXIST && !fstatat(from, leaf, &a, AT_SYMLINK_NOFOLLOW) &&
-	    !fstatat(t->dir, t->leaf, &b, AT_SYMLINK_NOFOLLOW) && a.st_ino == b.st_ino)
-		failed = 0;
-	close(from);
-	return failed;
-}
-
-static int make_node(struct tar *t)
-{
-	t->left_out++;
-	return 0;
-}
-
-/* What each type of entry becomes; `meta` ones say something about the entry that follows. */
-static const struct kind {
-	unsigned char type;
-	enum { DATA = 1, META = 2, BARE = 4 } traits; /* has data; no entry; no owner or time of its own */
-	int (*make)(struct tar *t);
-} kinds[] = {
-	{ '0', DATA, make_file },	  { '7', DATA, make_file },
-	{ '1', BARE, make_link },	  { '2', 0, make_symlink },
-	{ '3', BARE, make_node },	  { '4', BARE, make_node },
-	{ '5', 0, make_dir },		  { '6', 0, make_fifo },
-	{ 'x', DATA | META, meta_pax },	  { 'g', DATA | META, meta_pax },
-	{ 'L', DATA | META, meta_long_name }, { 'K', DATA | META, meta_long_link },
-};
-
-/* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
-static int tar_attributes(struct tar *t)
-{
-	static const char prefix[] = "SCHILY.xattr.";
-	char name[256];
-	struct pax_record r;
-	size_t at = 0;
-
-	while (pax_next(t, &at, &r) > 0) {
-		if (r.key_size < sizeof prefix || memcmp(r.key, prefix, sizeof prefix - 1))
-			continue;
-		format(name, sizeof name, "%.*s", (int)(r.key_size - sizeof prefix + 1), r.key + sizeof prefix - 1);
-		if (fsetxattr(t->fd, name, r.value, r.size, 0))
-			return -errno;
-	}
-	return 0;
-}
-
-/* Gives the entry its owner, mode, attributes and time, in the order in which they survive. */
-static int tar_finish(struct tar *t)
-{
-	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
-	int failed = 0;
-
-	if (t->fd < 0) {
-		if ((t->owners && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
-		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
-			failed = -errno;
-		return failed;
-	}
-	unsigned mode = (t->mode & 07777) | (t->type == '5' && !t->owners ? 0700 : 0);
-	if ((t->owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
-		failed = -errno;
-	if (!failed)
-		failed = tar_attributes(t);
-	if (!failed && futimens(t->fd, times))
-		failed = -errno;
-	if (t->type == '5' && !strcmp(t->path, t->dir_path))
-		t->dir_mtime = t->mtime;
-	return failed;
-}
-
-/* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
-static int tar_make(struct tar *t, const struct kind *kind)
-{
-	char *slash = strrchr(t->path, '/'), *leaf = slash ? slash + 1 : t->path;
-	int failed;
-
-	if (slash)
-		*slash = '\0';
-	failed = tar_enter(t, slash ? t->path : "");
-	if (slash)
-		*slash = '/';
-	t->leaf = leaf;
-	t->fd = -1;
-	if (!failed)
-		failed = kind->make(t);
-	if (failed == -EEXIST) {
-		failed = !unlinkat(t->dir, leaf, 0) || !unlinkat(t->dir, leaf, AT_REMOVEDIR) ? 0 : -errno;
-		if (!failed)
-			failed = kind->make(t);
-	}
-	if (!failed && !(kind->traits & BARE))
-		failed = tar_finish(t);
-	if (t->fd >= 0)
-		close(t->fd);
-	if (failed && failed != -EBADMSG)
-		return refuse(t->m, "%s: %s", t->path, strerror(-failed));
-	return failed;
+	return meta_read(t, key == PAX_PATH ? t->path : t->link, PATH_MAX, "a path");
 }
 
 static int header_sum_ok(const uint8_t *h)
 {
-	int64_t want, plain = 0, with_sign = 0; /* old archives summed signed bytes */
+	i64 want, plain = 0, with_sign = 0; /* old archives summed signed bytes */
 
 	for (int i = 0; i < TAR_BLOCK; i++) {
 		uint8_t c = i >= 148 && i < 156 ? ' ' : h[i];
@@ -1411,66 +1189,245 @@ static void header_names(struct tar *t, const uint8_t *h)
 /* Reads the fields of a header, over which those of an extended header win. One size, or none. */
 static int header_read(struct tar *t, const uint8_t *h)
 {
-	static const struct {
-		int at, size, key;
-		size_t to;
-	} fields[] = {
-		{ 108, 8, PAX_UID, offsetof(struct tar, uid) },
-		{ 116, 8, PAX_GID, offsetof(struct tar, gid) },
-		{ 124, 12, PAX_SIZE, offsetof(struct tar, size) },
-	};
-	int64_t n;
+	i64 mode, uid, gid, size, mtime;
 
 	t->type = h[156] ? h[156] : '0';
-	if (tar_number(h + 100, 8, &n) || n < 0)
-		return corrupt(t->m, "the mode of an entry is not a number");
-	t->mode = (unsigned)n;
-	for (int i = 0; i < LEN(fields); i++) {
-		int64_t *to = (int64_t *)((char *)t + fields[i].to);
-		int given = t->given & 1U << fields[i].key && !strchr("xgLK", t->type);
-		if (tar_number(h + fields[i].at, fields[i].size, &n) || n < 0)
-			return corrupt(t->m, "the owner or size of an entry is not a number");
-		if (given && fields[i].key == PAX_SIZE && n && n != *to)
-			return corrupt(t->m, "an entry has two sizes");
-		if (!given)
-			*to = n;
-	}
-	if (t->uid >= UINT32_MAX || t->gid >= UINT32_MAX)
-		return corrupt(t->m, "the owner of an entry is out of range");
-	if (tar_number(h + 136, 12, &n))
-		return corrupt(t->m, "the time of an entry is not a number");
+	if (tar_number(h + 100, 8, &mode) || tar_number(h + 108, 8, &uid) ||
+	    tar_number(h + 116, 8, &gid) || tar_number(h + 124, 12, &size) ||
+	    tar_number(h + 136, 12, &mtime) || mode < 0 || size < 0)
+		return corrupt(t->m, "a field of a tar header is not a number");
+	unsigned given = strchr("xgLK", t->type) ? 0 : t->given;
+	if (given & 1U << PAX_SIZE && size && size != t->size)
+		return corrupt(t->m, "an entry has two sizes");
+	t->mode = mode & 07777;
+	t->size = given & 1U << PAX_SIZE ? t->size : size;
+	t->uid = given & 1U << PAX_UID ? t->uid : uid;
+	t->gid = given & 1U << PAX_GID ? t->gid : gid;
 	if (!(t->given & 1U << PAX_MTIME))
-		t->mtime = (struct timespec){ .tv_sec = n };
+		t->mtime = (struct timespec){ .tv_sec = mtime };
+	if (t->uid < 0 || t->uid >= UINT32_MAX || t->gid < 0 || t->gid >= UINT32_MAX)
+		return corrupt(t->m, "the owner of an entry is out of range");
 	return 0;
+}
+
+/* ---- 7  image: entries -------------------------------------------------------------------------
+ *
+ * Entries are made below one directory. No path is ever resolved: the parent is walked name by
+ * name without following a link, and everything is made relative to its descriptor, so no archive
+ * can reach out of the root, hard links included (CVE-2026-17106).
+ */
+
+/* Writes the entry's data to its file, straight out of the decoder's buffer. */
+static int entry_data(struct tar *t)
+{
+	for (i64 left = t->size; left;) {
+		ssize_t n = image_peek(t->m);
+		if (n <= 0)
+			return n ? (int)n : corrupt(t->m, "cut short in a file");
+		n = write(t->fd, t->m->out + t->m->out_at, n < left ? n : left);
+		if (n < 0)
+			return -errno;
+		t->m->out_at += n;
+		left -= n;
+	}
+	return tar_padding(t);
+}
+
+/* Leaves the open directory, with the time that it had before entries were made in it. */
+static void tar_leave(struct tar *t)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->dir_mtime };
+
+	if (t->dir < 0)
+		return;
+	futimens(t->dir, times);
+	close(t->dir);
+	t->dir = -1;
+}
+
+/* Opens the directory `path`, making what is missing. Starts from the open one when it is above. */
+static int tar_enter(struct tar *t, const char *path)
+{
+	size_t n = strlen(t->dir_path);
+	struct stat st = { 0 };
+	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
+	int from = above ? t->dir : t->root;
+	const char *rest = above ? path + n : path;
+
+	if (t->dir >= 0 && !strcmp(path, t->dir_path))
+		return 0;
+	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
+	if (next == -ENOENT && !(next = path_mkdir(from, rest)))
+		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
+	if (next < 0)
+		return next;
+	tar_leave(t);
+	t->dir = next;
+	format(t->dir_path, sizeof t->dir_path, "%s", path);
+	fstat(next, &st);
+	t->dir_mtime = st.st_mtim;
+	return 0;
+}
+
+static int make_file(struct tar *t)
+{
+	t->fd = openat(t->dir, t->leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return t->fd < 0 ? -errno : entry_data(t);
+}
+
+static int make_dir(struct tar *t)
+{
+	if (*t->leaf && mkdirat(t->dir, t->leaf, 0700) && errno != EEXIST)
+		return -errno;
+	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
+	return t->fd >= 0 ? 0 : t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd;
+}
+
+static int make_symlink(struct tar *t)
+{
+	return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0;
+}
+
+static int make_fifo(struct tar *t)
+{
+	return mknodat(t->dir, t->leaf, S_IFIFO | t->mode, 0) ? -errno : 0;
+}
+
+/* The target is walked like any path. Linked already, to itself too, is as good as linked. */
+static int make_link(struct tar *t)
+{
+	char parent[PATH_MAX];
+	struct stat a, b;
+	int failed = tar_clean(t, t->link);
+	const char *slash = strrchr(t->link, '/'), *leaf = slash ? slash + 1 : t->link;
+
+	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->link) : 0, t->link);
+	int from = failed ? failed : path_open(t->root, parent, O_PATH | O_DIRECTORY);
+	if (from < 0)
+		return from;
+	if (linkat(from, leaf, t->dir, t->leaf, 0))
+		failed = -errno;
+	if (failed == -EEXIST && !fstatat(from, leaf, &a, AT_SYMLINK_NOFOLLOW) &&
+	    !fstatat(t->dir, t->leaf, &b, AT_SYMLINK_NOFOLLOW) && a.st_ino == b.st_ino)
+		failed = 0;
+	close(from);
+	return failed;
+}
+
+static int make_node(struct tar *t)
+{
+	t->left_out++;
+	return 0;
+}
+
+/* What each type of entry becomes. */
+static const struct kind {
+	unsigned char type;
+	enum { DATA = 1, META = 2, BARE = 4 } traits; /* has data; is about the next; has no owner */
+	int (*make)(struct tar *t);
+} kinds[] = {
+	{ '0', DATA, make_file },      { '7', DATA, make_file },      { '1', BARE, make_link },
+	{ '2', 0, make_symlink },      { '3', BARE, make_node },      { '4', BARE, make_node },
+	{ '5', 0, make_dir },	       { '6', 0, make_fifo },	      { 'x', DATA | META, meta_pax },
+	{ 'g', DATA | META, meta_pax }, { 'L', DATA | META, meta_long }, { 'K', DATA | META, meta_long },
+};
+
+static const struct kind *kind_of(unsigned char type)
+{
+	for (const struct kind *k = kinds; k < kinds + LEN(kinds); k++)
+		if (k->type == type)
+			return k;
+	return NULL;
+}
+
+/* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
+static int entry_attributes(struct tar *t)
+{
+	static const char prefix[] = "SCHILY.xattr.";
+	char name[256];
+	struct pax_record r;
+	size_t at = 0, skip = sizeof prefix - 1;
+
+	while (pax_next(t, &at, &r) > 0) {
+		if (r.key_size <= skip || memcmp(r.key, prefix, skip))
+			continue;
+		format(name, sizeof name, "%.*s", (int)(r.key_size - skip), r.key + skip);
+		if (fsetxattr(t->fd, name, r.value, r.size, 0))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Gives the entry its owner, mode, attributes and time, in the order in which they survive. */
+static int entry_finish(struct tar *t)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
+	int failed = 0;
+
+	if (t->fd < 0) {
+		if ((t->owners && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
+		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
+			failed = -errno;
+		return failed;
+	}
+	mode_t mode = t->mode | (t->type == '5' && !t->owners ? 0700 : 0); /* or nobody fills it */
+	if ((t->owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
+		failed = -errno;
+	if (!failed)
+		failed = entry_attributes(t);
+	if (!failed && futimens(t->fd, times))
+		failed = -errno;
+	if (!strcmp(t->path, t->dir_path))
+		t->dir_mtime = t->mtime;
+	return failed;
+}
+
+/* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
+static int entry_make(struct tar *t, const struct kind *kind)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(t->path, '/');
+	int failed;
+
+	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->path) : 0, t->path);
+	t->leaf = slash ? slash + 1 : t->path;
+	t->fd = -1;
+	failed = tar_enter(t, parent);
+	if (!failed)
+		failed = kind->make(t);
+	if (failed == -EEXIST) {
+		failed = !unlinkat(t->dir, t->leaf, 0) || !unlinkat(t->dir, t->leaf, AT_REMOVEDIR) ? 0 : -errno;
+		if (!failed)
+			failed = kind->make(t);
+	}
+	if (!failed && !(kind->traits & BARE))
+		failed = entry_finish(t);
+	if (t->fd >= 0)
+		close(t->fd);
+	return failed && failed != -EBADMSG ? refuse(t->m, "%s: %s", t->path, strerror(-failed)) : failed;
 }
 
 static int tar_entry(struct tar *t, const uint8_t *h)
 {
-	const struct kind *kind = kinds, *end = kinds + LEN(kinds);
-	int failed = header_read(t, h);
+	int failed = header_sum_ok(h) ? header_read(t, h) : corrupt(t->m, "not a tar header, or a corrupt one");
+	const struct kind *kind = kind_of(t->type);
 
 	if (failed)
 		return failed;
-	while (kind < end && kind->type != t->type)
-		kind++;
-	if (kind == end)
+	if (!kind)
 		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
 	if (kind->traits & META)
 		return kind->make(t);
 	header_names(t, h);
-	size_t n = strlen(t->path);
-	if (kind->make == make_file && n && t->path[n - 1] == '/') { /* a directory, said V7 */
-		t->type = '5';
-		for (kind = kinds; kind->type != '5';)
-			kind++;
-	}
+	if (kind->make == make_file && *t->path && t->path[strlen(t->path) - 1] == '/')
+		kind = kind_of(t->type = '5'); /* so V7 wrote a directory */
 	if (t->size && !(kind->traits & DATA))
 		return refuse(t->m, "%s: data where none belongs", t->path);
 	if ((failed = tar_clean(t, t->path)))
 		return failed;
 	if (!*t->path && t->type != '5')
 		return refuse(t->m, "an entry would replace the root");
-	failed = tar_make(t, kind);
+	failed = entry_make(t, kind);
 	t->given = 0;
 	t->pax_size = 0;
 	return failed;
@@ -1481,6 +1438,8 @@ static int tar_end(struct tar *t)
 {
 	ssize_t n;
 
+	if (t->given)
+		return corrupt(t->m, "an extended header without an entry");
 	while ((n = image_peek(t->m)) > 0)
 		for (; n; n--)
 			if (t->m->out[t->m->out_at++])
@@ -1494,33 +1453,28 @@ static int image_unpack(struct image *m, int root)
 	static const uint8_t zeros[TAR_BLOCK];
 	uint8_t header[TAR_BLOCK];
 	struct tar *t = &tar;
-	int failed;
+	int failed = 0;
 
 	*t = (struct tar){ .m = m, .root = root, .dir = -1, .owners = !geteuid() };
-	do {
+	while (!failed) {
 		ssize_t n = image_peek(m);
-		if (!n)
-			failed = corrupt(m, "cut short: the end of the archive is missing");
-		else if (n < 0 || (failed = tar_read(t, header, sizeof header)))
-			failed = n < 0 ? (int)n : failed;
-		else if (!memcmp(header, zeros, sizeof zeros))
+		failed = n > 0 ? tar_read(t, header, sizeof header) :
+			 n < 0 ? (int)n :
+				 corrupt(m, "cut short: the end of the archive is missing");
+		if (!failed && !memcmp(header, zeros, sizeof zeros)) {
+			failed = tar_end(t);
 			break;
-		else if (!header_sum_ok(header))
-			failed = corrupt(m, "not a tar header, or a corrupt one");
-		else
+		}
+		if (!failed)
 			failed = tar_entry(t, header);
-	} while (!failed);
-	if (!failed && t->given)
-		failed = corrupt(m, "an extended header without an entry");
-	if (!failed)
-		failed = tar_end(t);
+	}
 	tar_leave(t);
 	if (!failed && t->left_out)
 		say("%u device nodes of the image are left out: a container has its own /dev", t->left_out);
 	return failed;
 }
 
-/* ---- 7  cgroup ---------------------------------------------------------------------------------
+/* ---- 8  cgroup ---------------------------------------------------------------------------------
  *
  * Each container has a cgroup /launcher/NAME in every hierarchy that holds a controller: the one
  * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
@@ -1551,7 +1505,7 @@ static const struct knob {
 	const char *v2, *v1;  /* its file; NULL: that version needs none */
 	const char *tail;     /* v2: follows the value */
 	int field;            /* of struct container, or FIXED */
-	uint64_t otherwise;   /* the value when the row says nothing */
+	u64 otherwise;   /* the value when the row says nothing */
 } knobs[] = {
 	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
 	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
@@ -1561,16 +1515,16 @@ static const struct knob {
 	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", offsetof(struct container, cpu.max), 10000 },
 };
 
-static uint64_t knob_value(const struct knob *k, const struct container *c)
+static u64 knob_value(const struct knob *k, const struct container *c)
 {
-	uint64_t value = 0;
+	u64 value = 0;
 
 	if (k->field != FIXED)
 		memcpy(&value, (const char *)c + k->field, sizeof value);
 	return value ? value : k->otherwise;
 }
 
-static uint64_t memory_max(const struct container *c)
+static u64 memory_max(const struct container *c)
 {
 	return knob_value(&knobs[0], c);
 }
@@ -1638,7 +1592,7 @@ static int cgroup_make(const char *name, const struct container *c)
 			continue;
 		failed = mkdirat(cgroup.base[k->on], name, 0755) && errno != EEXIST ? -errno : 0;
 		format(file, sizeof file, "%s/%s", name, knob);
-		format(value, sizeof value, "%llu%s", (unsigned long long)knob_value(k, c),
+		format(value, sizeof value, "%llu%s", knob_value(k, c),
 		       cgroup.version[k->on] == 2 ? k->tail : "");
 		if (!failed)
 			failed = file_write(cgroup.base[k->on], file, value);
@@ -1650,13 +1604,21 @@ static int cgroup_make(const char *name, const struct container *c)
 	return 0;
 }
 
-/* The v2 cgroup as a descriptor for clone3 to start a child in; -1 if there is no v2 controller. */
-static int cgroup_fd(const char *name)
+/* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
+static int cgroup_place(const char *name, struct clone3_args *args)
 {
-	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i] == 2)
-			return openat(cgroup.base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return -1;
+	int i = 0;
+
+	while (i < NCONTROLLERS && cgroup.version[i] != 2)
+		i++;
+	if (i == NCONTROLLERS)
+		return 0;
+	int dir = openat(cgroup.base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	args->flags |= CLONE_INTO_CGROUP;
+	args->cgroup = dir;
+	return 0;
 }
 
 /* Moves the caller, a child, to its v1 cgroups: clone3 can place it only in one of v2. */
@@ -1672,23 +1634,23 @@ static int cgroup_join(const char *name)
 	return failed;
 }
 
-static uint64_t cgroup_number(const char *name, enum controller on, const char *v2, const char *v1, const char *key)
+static u64 cgroup_number(const char *name, enum controller on, const char *v2, const char *v1, const char *key)
 {
 	char path[96];
-	uint64_t n = 0;
+	u64 n = 0;
 
 	format(path, sizeof path, "%s/%s", name, cgroup.version[on] == 2 ? v2 : v1);
 	return file_number(cgroup.base[on], path, key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
-static uint64_t cgroup_oom_kills(const char *name)
+static u64 cgroup_oom_kills(const char *name)
 {
 	return cgroup_number(name, MEMORY, "memory.events", "memory.oom_control", "oom_kill");
 }
 
 /* Bytes charged to it now. */
-static uint64_t cgroup_memory(const char *name)
+static u64 cgroup_memory(const char *name)
 {
 	return cgroup_number(name, MEMORY, "memory.current", "memory.usage_in_bytes", "");
 }
@@ -1715,7 +1677,7 @@ static int cgroup_remove(const char *name)
 	return failed;
 }
 
-/* ---- 8  mount ----------------------------------------------------------------------------------
+/* ---- 9  mount ----------------------------------------------------------------------------------
  *
  * What a container sees beside its image is a row of operations, walked by one executor. Targets
  * are opened by path_open, so a link in the image can't lead a mount astray, and mounted on by
@@ -1872,14 +1834,14 @@ static int mount_do(int root, const struct mount_op *op)
 	return failed;
 }
 
-/* ---- 9  confine --------------------------------------------------------------------------------
+/* ---- 10  confine -------------------------------------------------------------------------------
  *
  * What a workload keeps of root's power: the capabilities that its row names, and nothing that
  * execve(2) could give back. And the one link of a network namespace that has nothing else.
  */
 
 /* Drops all capabilities but `keep`, for good: bounding set, ambient set, no_new_privs. */
-static int confine(uint64_t keep)
+static int confine(u64 keep)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -1910,7 +1872,7 @@ static int loopback_up(void)
 
 /* ==== Part III: Lives that may die ============================================================ */
 
-/* ---- 10  inside --------------------------------------------------------------------------------
+/* ---- 11  inside --------------------------------------------------------------------------------
  *
  * The children of a container: the unpacker of its image, and its PID 1, which builds it from
  * within, starts the workload, and stays to reap, to forward signals, and to exit as the workload
@@ -1932,16 +1894,15 @@ static struct {
 /* Says why, and ends this process. On the device itself: says why, and starts over. */
 static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *f, ...)
 {
-	char words[320];
-	struct text t = { words, words + sizeof words };
+	struct text t = { scratch, scratch + 320 }; /* less than PIPE_BUF: it goes in one piece */
 	struct timespec pause = { .tv_sec = 10 };
 	va_list ap;
 
 	va_start(ap, f);
 	text_va(&t, f, ap);
 	va_end(ap);
-	if (host.report < 0 || write(host.report, words, t.at - words) < 0)
-		say("%.*s", (int)(t.at - words), words);
+	if (host.report < 0 || write(host.report, scratch, t.at - scratch) < 0)
+		log_line(journal.as, scratch, t.at - scratch);
 	if (host.device) {
 		say("this device starts over in 10 seconds");
 		nanosleep(&pause, NULL);
@@ -1958,18 +1919,17 @@ struct task {
 	int report; /* its last words; end of file without any: it did its work */
 };
 
-/* The first steps of a child: nothing of the parent's signals, the limits, death with the parent. */
+/* The first steps of a child: its limits, and death with the parent. Signals wait until it is ready. */
 static void child_begin(const char *cgroup_name, int report)
 {
 	struct pollfd parent = { .fd = report };
-	sigset_t none;
+	sigset_t all;
 
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	host.report = report;
 	host.code = 125;
 	host.device = 0;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		die("death with the parent: %m");
 	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
@@ -1983,37 +1943,40 @@ static void child_begin(const char *cgroup_name, int report)
  * Forks a child into the cgroup of that name (NULL: the caller's) and new namespaces (CLONE_NEW*).
  * Returns 0 in the child, 1 in the parent, which owns the descriptors of the task, or -errno.
  */
-static int task_fork(struct task *task, uint64_t namespaces, const char *cgroup_name)
+static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 {
+	int report[2], pidfd = -1;
 	struct clone3_args args = { .flags = namespaces | CLONE_PIDFD, .exit_signal = SIGCHLD };
-	int report[2], pidfd = -1, cgroup_dir = cgroup_name ? cgroup_fd(cgroup_name) : -1;
 
-	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) {
-		int failed = -errno;
-		if (cgroup_dir >= 0)
-			close(cgroup_dir);
-		return failed;
-	}
 	args.pidfd = (uintptr_t)&pidfd;
-	if (cgroup_dir >= 0) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = cgroup_dir;
-	}
-	long pid = syscall(SYS_clone3, &args, sizeof args);
-	int failed = pid < 0 ? -errno : 0;
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
+	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
 	if (!pid) {
 		child_begin(cgroup_name, report[1]);
 		return 0;
 	}
-	if (cgroup_dir >= 0)
-		close(cgroup_dir);
+	if (pid < 0 && !failed)
+		failed = -errno;
+	if (args.flags & CLONE_INTO_CGROUP)
+		close((int)args.cgroup);
 	close(report[1]);
-	if (failed) {
+	if (failed)
 		close(report[0]);
-		return failed;
-	}
-	*task = (struct task){ .pid = pid, .pidfd = pidfd, .report = report[0] };
-	return 1;
+	*task = (struct task){ .pid = failed ? 0 : (pid_t)pid, .pidfd = pidfd, .report = report[0] };
+	return failed ? failed : 1;
+}
+
+/* Undoes what the parent, or whoever started the launcher, has done to signals. */
+static void signals_reset(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < _NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Where the root of an image is mounted. */
@@ -2044,9 +2007,9 @@ static int image_users(const char *image)
 }
 
 /* A root may fill its container's memory; a shared one the memory of the largest that shares it. */
-static uint64_t root_size(const struct container *c)
+static u64 root_size(const struct container *c)
 {
-	uint64_t size = memory_max(c);
+	u64 size = memory_max(c);
 
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
@@ -2099,12 +2062,12 @@ static void mount_points(const struct container *c, int root)
 static _Noreturn void unpacker(const struct container *c)
 {
 	char root[PATH_MAX], path[PATH_MAX], options[96];
-	unsigned long long size = root_size(c);
+	u64 size = root_size(c);
 
+	signals_reset();
 	umask(0);
 	root_path(root, c->image);
-	format(path, sizeof path, "%s%s%s", c->image[0] == '/' ? "" : host.images,
-	       c->image[0] == '/' ? "" : "/", c->image);
+	format(path, sizeof path, "%s/%s", host.images, c->image);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
 	    mount(c->image, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
@@ -2139,9 +2102,9 @@ static void construct_mounts(const struct container *c, int root)
 		mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu",
-		       (unsigned long long)t->size, (unsigned long long)t->size / 1024);
+		       t->size, t->size / 1024);
 		mount_or_die(root, &(struct mount_op){ MOUNT, t->path + strspn(t->path, "/"), "tmpfs",
-						       options, MS_NOSUID | MS_NODEV });
+						       options, PLAIN });
 	}
 	if (c->control) {
 		format(path, sizeof path, "%s/control", host.work);
@@ -2175,6 +2138,7 @@ static void construct(const struct container *c, const int stdio[3])
 	static const struct rlimit no_core;
 	int failed;
 
+	umask(0);
 	if (unshare(CLONE_NEWCGROUP))
 		die("a cgroup namespace: %m");
 	if (sethostname(c->name, strlen(c->name)))
@@ -2186,7 +2150,8 @@ static void construct(const struct container *c, const int stdio[3])
 			die("stdio: %m");
 	construct_root(c);
 	failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0");
-	if (failed || setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0))
+	if (failed || setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0) ||
+	    prctl(PR_SET_NAME, "launcher"))
 		die("process limits: %s", strerror(failed ? -failed : errno));
 	if ((failed = confine(c->keep)))
 		die("dropping capabilities: %s", strerror(-failed));
@@ -2208,8 +2173,8 @@ static const char **environment(const struct container *c)
 	static const char *all[64];
 	int n = 0;
 
-	for (const char *const *e = c->env; e && *e && n < LEN(all) - LEN(defaults) - 1; e++)
-		all[n++] = *e;
+	for (const char *const *e = c->env; e && *e; e++)
+		all[n++] = *e; /* at most 56, by the rules */
 	for (int d = 0, given = n; d < LEN(defaults); d++) {
 		size_t key = strcspn(defaults[d], "=") + 1;
 		int i = 0;
@@ -2224,10 +2189,7 @@ static const char **environment(const struct container *c)
 /* The workload's own first steps; the last one replaces it. */
 static _Noreturn void workload(const struct container *c)
 {
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	signals_reset();
 	umask(022);
 	setsid();
 	if (c->console)
@@ -2245,8 +2207,7 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 	int status;
 
 	construct(c, stdio);
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	pid_t main_pid = fork();
 	if (!main_pid)
 		workload(c);
@@ -2287,7 +2248,7 @@ static int container_start(const struct container *c, const int stdio[3], struct
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 11  boot ----------------------------------------------------------------------------------
+/* ---- 12  boot ----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -2475,7 +2436,7 @@ static void introduce(void)
 	uname(&kernel);
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
-	    kernel.machine, (unsigned long long)memory.totalram * memory.mem_unit >> 20);
+	    kernel.machine, (u64)memory.totalram * memory.mem_unit >> 20);
 	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers", versions[cgroup.version[MEMORY]],
 	    versions[cgroup.version[PIDS]], versions[cgroup.version[CPU]], NCONTAINERS);
 }
@@ -2612,7 +2573,7 @@ static void end_device(int command)
 		pause();
 }
 
-/* ---- 12  ask -----------------------------------------------------------------------------------
+/* ---- 13  ask -----------------------------------------------------------------------------------
  *
  * The command line. Some verbs do their work here; the others send a request to the supervisor
  * and print what it answers. One row of `verbs` is all that there is to say about a verb.
@@ -2633,7 +2594,7 @@ struct row { /* of `launcher ps` */
 	char name[32], state[12], note[128];
 	int pid;
 	unsigned restarts;
-	uint64_t up, memory; /* milliseconds, bytes */
+	u64 up, memory; /* milliseconds, bytes */
 };
 
 struct reply { /* one packet from the supervisor, as long as its kind needs */
@@ -2657,20 +2618,10 @@ static void print_bytes(const char *s, size_t n)
 	}
 }
 
-static __attribute__((format(__printf__, 1, 2))) void print(const char *f, ...)
-{
-	char line[512];
-	struct text t = { line, line + sizeof line };
-	va_list ap;
-
-	va_start(ap, f);
-	text_va(&t, f, ap);
-	va_end(ap);
-	print_bytes(line, t.at - line);
-}
+#define print(...) print_bytes(scratch, format(scratch, sizeof scratch, __VA_ARGS__))
 
 /* Two units at most: 45s, 3m10s, 7h02m, 12d05h. */
-static const char *print_time(char buf[16], uint64_t ms)
+static const char *print_time(char buf[16], u64 ms)
 {
 	unsigned long long s = ms / 1000;
 
@@ -2685,7 +2636,7 @@ static const char *print_time(char buf[16], uint64_t ms)
 	return buf;
 }
 
-static const char *print_size(char buf[16], uint64_t bytes)
+static const char *print_size(char buf[16], u64 bytes)
 {
 	unsigned long long tenths = bytes * 10 >> 20;
 
@@ -2756,20 +2707,26 @@ static int ask_supervisor(enum request_kind kind, int argc, char **argv)
 	}
 }
 
+static int any_name(int dir, const char *name)
+{
+	(void)dir, (void)name;
+	return 1;
+}
+
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
 static int ask_unpack(int argc, char **argv)
 {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
-	int status;
+	int status, old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	(void)argc;
+	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
+		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
 	while (n > 1 && into[n - 1] == '/')
 		into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
-	if (rmdir(into) && errno != ENOENT)
-		die("%s: %m", into);
 	if (mkdir(temporary, 0755))
 		die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -2795,7 +2752,7 @@ static int ask_unpack(int argc, char **argv)
 /* Waits for a child's end, passing signals on. Returns its exit status; says its last words. */
 static int run_wait(struct task *task, const sigset_t *signals)
 {
-	char words[320];
+	char last_words[320];
 	siginfo_t end = { 0 };
 
 	while (!waitid(P_PID, task->pid, &end, WEXITED | WNOHANG) && !end.si_pid) {
@@ -2803,9 +2760,9 @@ static int run_wait(struct task *task, const sigset_t *signals)
 		if (signal > 0 && signal != SIGCHLD)
 			syscall(SYS_pidfd_send_signal, task->pidfd, signal, NULL, 0);
 	}
-	ssize_t n = read(task->report, words, sizeof words);
+	ssize_t n = read(task->report, last_words, sizeof last_words);
 	if (n > 0)
-		say("%.*s", (int)n, words);
+		log_line(journal.as, last_words, n);
 	close(task->report);
 	close(task->pidfd);
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
@@ -2824,7 +2781,7 @@ static int ask_run(int argc, char **argv)
 	host.code = code;
 	format(name, sizeof name, "run-%d", getpid());
 	format(host.work, sizeof host.work, "/run/launcher-%s", name);
-	host.images = ".";
+	host.images = argv[0][0] == '/' ? "" : ".";
 	c = run;
 	c.name = name;
 	c.image = argv[0];
@@ -2847,7 +2804,7 @@ static int ask_run(int argc, char **argv)
 			code = run_wait(&task, &signals);
 	}
 	if (cgroup.version[MEMORY] && cgroup_oom_kills(name))
-		say("out of memory: the limit is %llu KiB", (unsigned long long)memory_max(&c) >> 10);
+		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
 	cgroup_remove(name);
 	clear_host();
@@ -2927,7 +2884,7 @@ static int ask(int argc, char **argv)
 
 #pragma GCC poison die exit _exit
 
-/* ---- 13  instance ------------------------------------------------------------------------------
+/* ---- 14  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -2961,18 +2918,18 @@ struct instance {
 	int unpacked;        /* of the first row with the image: its root is mounted */
 	int status;          /* of the latest task: exit status, or 128 + signal */
 	int log[2];          /* pipe that is stdout and stderr, in every incarnation */
-	uint64_t since;      /* when the state was entered; all times are now() */
-	uint64_t deadline;   /* when TIMEOUT is due; 0: never */
-	uint64_t delay;      /* ms before the next restart; 0: it has not failed lately */
+	u64 since;      /* when the state was entered; all times are now() */
+	u64 deadline;   /* when TIMEOUT is due; 0: never */
+	u64 delay;      /* ms before the next restart; 0: it has not failed lately */
 	unsigned restarts;
-	uint64_t oom_kills;  /* of its cgroup, when the task was started */
+	u64 oom_kills;  /* of its cgroup, when the task was started */
 	char note[128];      /* what happened last, for people */
 };
 
 static struct instance instances[NCONTAINERS];
 static struct ring rings[NCONTAINERS];
 static int poller = -1;    /* epoll of the loop */
-static uint64_t end_by;    /* when patience with it ends */
+static u64 end_by;    /* when patience with it ends */
 static int ending;         /* the command for reboot(2) that comes next; nothing is started */
 
 enum source { SIGNALS, CONTROL, CLIENT, REPORT, LOG };
@@ -2985,22 +2942,13 @@ static const struct container *row_of(const struct instance *i)
 /* The loop shall look at fd: a source and its index. Failing that, an event is missed; say so. */
 static void watch(int fd, enum source source, int index)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)source << 32 | (uint32_t)index };
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (u64)source << 32 | (uint32_t)index };
 
 	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event))
 		say("watching a descriptor: %m");
 }
 
-static __attribute__((format(__printf__, 2, 3))) void note(struct instance *i, const char *f, ...)
-{
-	struct text t = { i->note, i->note + sizeof i->note - 1 };
-	va_list ap;
-
-	va_start(ap, f);
-	text_va(&t, f, ap);
-	va_end(ap);
-	*t.at = '\0';
-}
+#define note(i, ...) format((i)->note, sizeof(i)->note, __VA_ARGS__)
 
 /* The record of the first row with the same image, which stands for the root. */
 static struct instance *root_of(const struct instance *i)
@@ -3060,8 +3008,8 @@ static enum state finish(struct instance *i)
 static enum state fall(struct instance *i, int failed)
 {
 	const struct container *c = row_of(i);
-	uint64_t first = c->backoff.first ? c->backoff.first : SECONDS(1);
-	uint64_t limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
+	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
+	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
 
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
@@ -3071,8 +3019,8 @@ static enum state fall(struct instance *i, int failed)
 		i->delay = 0; /* it has been well for long enough */
 	i->delay = !i->delay ? first : i->delay * 2 < limit ? i->delay * 2 : limit;
 	i->deadline = now() + i->delay;
-	say("%s: %s; restart in %llu.%llu s", c->name, i->note, (unsigned long long)i->delay / 1000,
-	    (unsigned long long)i->delay % 1000 / 100);
+	say("%s: %s; restart in %llu.%llu s", c->name, i->note, i->delay / 1000,
+	    i->delay % 1000 / 100);
 	return BACKOFF;
 }
 
@@ -3136,14 +3084,14 @@ static enum state up(struct instance *i)
 }
 
 /* Explains the end of a task: its last words, else the limit that it hit, else its status. */
-static void explain(struct instance *i, const char *words)
+static void explain(struct instance *i, const char *last_words)
 {
 	int killed = i->status > 128 && i->status <= 128 + 64;
 
-	if (*words)
-		note(i, "%s", words);
+	if (*last_words)
+		note(i, "%s", last_words);
 	else if (cgroup_oom_kills(row_of(i)->name) > i->oom_kills)
-		note(i, "out of memory: the limit is %llu KiB", (unsigned long long)memory_max(row_of(i)) >> 10);
+		note(i, "out of memory: the limit is %llu KiB", memory_max(row_of(i)) >> 10);
 	else if (killed)
 		note(i, "exit %d (%s)", i->status, strsignal(i->status - 128));
 	else
@@ -3163,7 +3111,7 @@ static enum state unpacked(struct instance *i)
 	}
 	root_of(i)->unpacked = YES;
 	note(i, "%s", "");
-	say("%s: unpacked in %llu ms", row_of(i)->image, (unsigned long long)(now() - i->since));
+	say("%s: unpacked in %llu ms", row_of(i)->image, (now() - i->since));
 	return build(i);
 }
 
@@ -3278,21 +3226,21 @@ static void on_log(struct instance *i)
 /* The task of i has been reaped: its last output, its last words, then what that means. */
 static void on_exit_of(struct instance *i, const siginfo_t *end)
 {
-	char words[320];
+	char last_words[320];
 	struct ring *r = &rings[i - instances];
 
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
 		ring_show(r, row_of(i)->name);
-	ssize_t n = read(i->task.report, words, sizeof words - 1);
-	words[n > 0 ? n : 0] = '\0';
-	if (i->state == STARTING && !*words)
+	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
+	last_words[n > 0 ? n : 0] = '\0';
+	if (i->state == STARTING && !*last_words)
 		happen(i, EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
 	i->deadline = 0;
-	explain(i, words);
+	explain(i, last_words);
 	happen(i, EXITED);
 	i->unpacking = NO;
 }
@@ -3351,7 +3299,7 @@ static void settle(void)
 /* Delivers the time-outs that are due. */
 static void expire(void)
 {
-	uint64_t time = now();
+	u64 time = now();
 
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
 		if (i->deadline && i->deadline <= time) {
@@ -3363,7 +3311,7 @@ static void expire(void)
 /* Milliseconds until something is due, as epoll_wait(2) wants them: -1 if nothing ever is. */
 static int next_due(void)
 {
-	uint64_t time = now(), next = ending ? end_by : 0;
+	u64 time = now(), next = ending ? end_by : 0;
 
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
 		if (i->deadline && (!next || i->deadline < next))
@@ -3371,7 +3319,7 @@ static int next_due(void)
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 14  control -------------------------------------------------------------------------------
+/* ---- 15  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -3383,8 +3331,8 @@ static struct client {
 	int asked;     /* its request is in */
 	struct request request;
 	int index;     /* of the container it asks about; of ASK_PS: the next row */
-	uint64_t at;   /* of ASK_LOGS: position in the ring */
-	uint64_t since;
+	u64 at;   /* of ASK_LOGS: position in the ring */
+	u64 since;
 } clients[8];
 
 static void client_drop(struct client *c)
@@ -3396,7 +3344,7 @@ static void client_drop(struct client *c)
 /* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
 static int client_send(struct client *c, const struct reply *reply, size_t size)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (uint64_t)CLIENT << 32 | (c - clients) };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (u64)CLIENT << 32 | (c - clients) };
 
 	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 1;
@@ -3408,16 +3356,20 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 }
 
 /* The last packet: an exit status, and a sentence if it is not zero. */
-static __attribute__((format(__printf__, 3, 4))) void client_end(struct client *c, int code, const char *f, ...)
+static void client_end(struct client *c, int code, const char *sentence)
 {
 	struct reply reply = { .kind = REPLY_END, .code = code };
-	struct text t = { reply.bytes, reply.bytes + sizeof reply.bytes };
-	va_list ap;
+	size_t n = format(reply.bytes, sizeof reply.bytes, "%s", sentence);
 
-	va_start(ap, f);
-	text_va(&t, f, ap);
-	va_end(ap);
-	if (client_send(c, &reply, t.at - (char *)&reply))
+	if (client_send(c, &reply, offsetof(struct reply, bytes) + n))
+		client_drop(c);
+}
+
+/* The same for a request that is over before it began, which nobody serves later. */
+static void client_refuse(struct client *c, int code, const char *sentence)
+{
+	client_end(c, code, sentence);
+	if (c->fd)
 		client_drop(c);
 }
 
@@ -3435,7 +3387,7 @@ static void row_fill(struct row *r, const struct instance *i)
 		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
 	else if (i->state == BACKOFF)
 		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note,
-		       (unsigned long long)(i->deadline - now() + 999) / 1000);
+		       (i->deadline - now() + 999) / 1000);
 	else
 		format(r->note, sizeof r->note, "%s", i->note);
 }
@@ -3449,7 +3401,7 @@ static void serve_ps(struct client *c)
 		if (!client_send(c, &reply, sizeof reply))
 			return;
 	}
-	client_end(c, 0, "%s", "");
+	client_end(c, 0, "");
 }
 
 static void serve_logs(struct client *c)
@@ -3466,13 +3418,13 @@ static void serve_logs(struct client *c)
 		c->at += n;
 	}
 	if (!c->request.follow)
-		client_end(c, 0, "%s", "");
+		client_end(c, 0, "");
 }
 
 static void serve_stop(struct client *c)
 {
 	if (instances[c->index].state == DONE)
-		client_end(c, 0, "%s", "");
+		client_end(c, 0, "");
 }
 
 /* Answers when the container is up, has done its work already, or can't get there. */
@@ -3481,11 +3433,11 @@ static void serve_start(struct client *c)
 	const struct instance *i = &instances[c->index], *waits = i->state == WAITING ? waits_for(i) : NULL;
 
 	if (i->state == UP || (i->state == DONE && !i->status))
-		client_end(c, 0, "%s", "");
+		client_end(c, 0, "");
 	else if (i->state == DONE || i->state == BACKOFF)
-		client_end(c, 1, "%s: %s", row_of(i)->name, i->note);
+		client_end(c, 1, words("%s: %s", row_of(i)->name, i->note));
 	else if (waits && waits->state == DONE)
-		client_end(c, 1, "%s waits for %s, which is not running", row_of(i)->name, row_of(waits)->name);
+		client_end(c, 1, words("%s waits for %s, which is not running", row_of(i)->name, row_of(waits)->name));
 }
 
 /* How each request is carried out: at once by `events`, then by `serve` as often as it takes. */
@@ -3519,18 +3471,17 @@ static void client_asks(struct client *c)
 	c->asked = YES;
 	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
 		end(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
-		client_end(c, 0, "%s", "");
+		client_refuse(c, 0, "");
 		return;
 	}
 	if (r->kind <= LOCAL || r->kind >= LEN(requests)) {
-		client_end(c, USAGE, "a request that this launcher does not know");
+		client_refuse(c, USAGE, "this supervisor does not know that request");
 		return;
 	}
-	c->index = 0;
 	while (requests[r->kind].named && c->index < NCONTAINERS && strcmp(containers[c->index].name, r->name))
 		c->index++;
 	if (c->index == NCONTAINERS) {
-		client_end(c, 1, "there is no container '%s'", r->name);
+		client_refuse(c, 1, words("there is no container '%s'", r->name));
 		return;
 	}
 	for (int k = 0; k < 2; k++)
@@ -3546,7 +3497,7 @@ static void on_client(struct client *c)
 		return;
 	ssize_t n = recv(c->fd, c->asked ? (void *)&more : &c->request, c->asked ? 1 : sizeof c->request, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (uint64_t)CLIENT << 32 | (c - clients) };
+		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (u64)CLIENT << 32 | (c - clients) };
 		epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event); /* there is room again: serve goes on */
 	} else if (n != sizeof c->request || c->asked) {
 		client_drop(c); /* it is gone, or it babbles */
@@ -3586,7 +3537,7 @@ static void serve_clients(void)
 			requests[c->request.kind].serve(c);
 }
 
-/* ---- 15  loop ----------------------------------------------------------------------------------
+/* ---- 16  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
