@@ -53,8 +53,9 @@ static const struct container containers[] = {
 		.tmpfs   = LIST(tmpfs, { "/tmp", MiB(1) }),
 		.console = YES,
 		.control = YES,
-		.restart = ALWAYS,
+		.restart = ALWAYS, /* `exit` gives a new prompt */
 		.backoff = { .first = MILLISECONDS(100), .limit = SECONDS(5) },
+		.stop    = { .signal = SIGHUP }, /* an interactive shell ignores SIGTERM */
 	},
 };
 

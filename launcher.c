@@ -130,7 +130,7 @@ enum restart { NEVER, ON_FAILURE, ALWAYS };
 
 struct tmpfs {
 	const char *path; /* below the container's root, made if the image lacks it */
-	u64 size;    /* bytes; it counts against memory.max too */
+	u64 size;         /* bytes; it counts against memory.max too */
 };
 
 struct container {
@@ -145,16 +145,16 @@ struct container {
 	struct {
 		u64 max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
 	} cpu;
-	u64 pids;             /* tasks, the container's PID 1 included; default 4 */
-	u64 keep;             /* capabilities that are not dropped: CAP(KILL) | ... */
+	u64 pids;                  /* tasks, the container's PID 1 included; default 4 */
+	u64 keep;                  /* capabilities that are not dropped: CAP(KILL) | ... */
 	const struct tmpfs *tmpfs; /* the places that can be written, and forget */
 	enum restart restart;
 	struct {
 		u64 first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
 	} backoff;
 	struct {
-		int signal;     /* asks it to stop; default SIGTERM */
-		u64 grace; /* ms until it is killed; default 5 s */
+		int signal; /* asks it to stop; default SIGTERM */
+		u64 grace;  /* ms until it is killed; default 5 s */
 	} stop;
 	unsigned console : 1; /* stdin, stdout and stderr are the console, not the log */
 	unsigned control : 1; /* has the launcher's verbs, in /dev/launcher */
@@ -163,9 +163,9 @@ struct container {
 /* A checked constant expression: n, if the condition holds. */
 #define CHECKED(n, condition, sentence)                                                            \
 	((n) + 0 * sizeof(struct {                                                                 \
-		_Static_assert(condition, sentence);                                               \
-		int unused;                                                                        \
-	}))
+		       _Static_assert(condition, sentence);                                        \
+		       int unused;                                                                 \
+	       }))
 #define KiB(n) CHECKED((n)*1024ULL, (n) >= 1 && (n) <= 1 << 22, "KiB(n): n is 1 to 4194304")
 #define MiB(n) CHECKED((n)*1048576ULL, (n) >= 1 && (n) <= 65536, "MiB(n): n is 1 to 65536")
 #define PERCENT(n) CHECKED((n)*1000ULL, (n) >= 1 && (n) <= 6400, "PERCENT(n): n is 1 to 6400")
@@ -307,8 +307,7 @@ static void text_pad(struct text *t, const char *s, size_t n, int width, char fi
 		*t->at++ = ' ';
 }
 
-static void text_number(struct text *t, u64 n, unsigned base, int negative,
-			int width, char fill)
+static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill)
 {
 	char digits[24], *p = digits + sizeof digits;
 
@@ -356,8 +355,8 @@ static void text_va(struct text *t, const char *f, va_list ap)
 }
 
 /* Makes a string of at most size-1 bytes in buf, always terminated; returns its length. */
-static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t size, const char *f,
-							   ...)
+static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t size,
+							       const char *f, ...)
 {
 	struct text t = { buf, buf + size - 1 };
 	va_list ap;
@@ -403,12 +402,13 @@ static void log_line(const char *who, const char *s, size_t n)
 	for (size_t i = 0; i < n && head < sizeof line - 1; i++)
 		line[head++] = is_text(i ? s[i - 1] : 0, s[i]) ? s[i] : '?';
 	line[head++] = '\n';
-	if (write(journal.fd, line, head) != (ssize_t)head)
+	if (write(journal.fd, line, head) != (ssize_t)head) {
 		journal.lost++;
-	else if (journal.lost) {
+	} else if (journal.lost) {
 		head = format(line, sizeof line, "%slauncher: %u lines were not shown here\n",
 			      journal.kmsg ? "<4>" : "", journal.lost);
-		journal.lost = write(journal.fd, line, head) == (ssize_t)head ? 0 : journal.lost + 1;
+		if (write(journal.fd, line, head) == (ssize_t)head)
+			journal.lost = 0;
 	}
 }
 
@@ -492,13 +492,14 @@ static int path_open(int dir, const char *path, int flags)
 		} else {
 			memcpy(name, n ? path : ".", n ? n : 1);
 			name[n ? n : 1] = '\0';
-			next = openat(fd, name, (*rest ? O_PATH | O_DIRECTORY : flags) | O_NOFOLLOW | O_CLOEXEC);
+			int how = *rest ? O_PATH | O_DIRECTORY : flags;
+			next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC);
 		}
 		struct stat st;
 		int error = next < 0 ? errno : 0;
 		if (fd != dir)
 			close(fd);
-		if (!error && !*rest && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
+		if (!error && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
 			close(next); /* O_PATH opens the link itself */
 			error = ELOOP;
 		}
@@ -526,10 +527,10 @@ static int path_mkdir(int dir, const char *path)
 		int parent = path_open(dir, leaf ? part : "", O_PATH | O_DIRECTORY);
 		if (parent < 0)
 			return parent;
-		int failed = mkdirat(parent, leaf ? leaf : part, 0755) && errno != EEXIST ? -errno : 0;
+		int made = mkdirat(parent, leaf ? leaf : part, 0755), error = errno;
 		close(parent);
-		if (failed)
-			return failed;
+		if (made && error != EEXIST)
+			return -error;
 	}
 	return 0;
 }
@@ -594,10 +595,13 @@ static int word_in(const char *words, const char *word)
 	return 0;
 }
 
-/* Calls visit(dir, name) for each name in the directory until it returns non-zero, which it gives back. */
+/*
+ * Calls visit(dir, name) for each name in the directory until that returns non-zero, and gives it
+ * back. An entry, getdents(2), has its length at 16 and its name at 19.
+ */
 static int dir_each(int dir, int (*visit)(int dir, const char *name))
 {
-	_Alignas(u64) char buf[2048]; /* struct linux_dirent64, getdents(2): d_reclen at 16, d_name at 19 */
+	_Alignas(u64) char buf[2048];
 	ssize_t n;
 	int stop = 0;
 
@@ -620,8 +624,9 @@ static int tree_remove_entry(int dir, const char *name)
 	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
 	    !unlinkat(dir, name, AT_REMOVEDIR))
 		return 0;
-	int fd = errno == ENOTEMPTY ? openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-	return fd + 1;
+	if (errno != ENOTEMPTY)
+		return 0;
+	return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) + 1;
 }
 
 /* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
@@ -664,14 +669,14 @@ enum {
 struct image {
 	int fd;
 	u64 offset;             /* in the file, of in[in_at] */
-	uint8_t *in, *out;           /* compressed bytes; HISTORY and decoded blocks */
-	size_t in_at, in_end;        /* what is read and not used yet */
-	size_t out_at, out_end;      /* what is decoded and not used yet */
-	unsigned frames;             /* seen so far */
+	uint8_t *in, *out;      /* compressed bytes; HISTORY and decoded blocks */
+	size_t in_at, in_end;   /* what is read and not used yet */
+	size_t out_at, out_end; /* what is decoded and not used yet */
+	unsigned frames;        /* seen so far */
 	enum { BETWEEN, STANDARD, LEGACY } inside;
 	int linked, block_sum, content_sum, sized;
 	size_t block_max;
-	u64 size, made;         /* bytes that the frame promises, has given */
+	u64 size, made; /* bytes that the frame promises, has given */
 	XXH32_state_t hash;
 	char why[256];
 };
@@ -873,6 +878,11 @@ static int block_decode(struct image *m, size_t n, int stored)
 	return 1;
 }
 
+static int is_magic(uint32_t word)
+{
+	return word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4;
+}
+
 /* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
 static int block_next(struct image *m)
 {
@@ -885,23 +895,25 @@ static int block_next(struct image *m)
 	}
 	if (got <= 0)
 		return got < 0 ? got : corrupt(m, cut);
-	uint32_t word = le32(m->in + m->in_at), n = m->inside == LEGACY ? word : word & 0x7fffffff;
-	if (m->inside == LEGACY && (word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4)) {
-		m->inside = BETWEEN;
+	int legacy = m->inside == LEGACY;
+	uint32_t word = le32(m->in + m->in_at), n = legacy ? word : word & 0x7fffffff;
+	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
+	if (legacy && is_magic(word)) {
+		m->inside = BETWEEN; /* a legacy frame has no end mark */
 		return 1;
 	}
 	image_take(m, 4);
-	if (m->inside == STANDARD && !word)
+	if (!legacy && !word)
 		return frame_end(m);
-	if (!n || n > (m->inside == LEGACY ? (size_t)LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max))
+	if (!n || n > most)
 		return corrupt(m, "a block of an impossible size");
-	size_t sum = m->inside == STANDARD && m->block_sum ? 4 : 0;
+	size_t sum = !legacy && m->block_sum ? 4 : 0;
 	if ((got = image_must(m, n + sum, cut)) < 0)
 		return got;
 	const uint8_t *p = m->in + m->in_at;
 	if (sum && le32(p + n) != XXH32(p, n, 0))
 		return corrupt(m, "the checksum of a block does not match");
-	got = block_decode(m, n, m->inside == STANDARD && word >> 31);
+	got = block_decode(m, n, !legacy && word >> 31);
 	image_take(m, sum);
 	return got;
 }
@@ -927,8 +939,8 @@ enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
 
 struct tar {
 	struct image *m;
-	int root, owners;          /* the directory to fill; are owners kept? (we are root) */
-	int dir;                   /* parent of the latest entry, open: most entries share it */
+	int root, owners; /* the directory to fill; are owners kept? (we are root) */
+	int dir;          /* parent of the latest entry, open: most entries share it */
 	char dir_path[PATH_MAX];
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
 	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
@@ -938,7 +950,7 @@ struct tar {
 	unsigned char type;
 	i64 mode, uid, gid, size;
 	struct timespec mtime;
-	unsigned given;            /* bits of pax_keys that an extended header has set */
+	unsigned given; /* bits of pax_keys that an extended header has set */
 	size_t pax_size;
 	char pax[PAX_MAX];
 };
@@ -950,7 +962,7 @@ static int tar_read(struct tar *t, void *to, size_t size)
 	for (size_t at = 0; at < size;) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
-			return n ? (int)n : corrupt(t->m, "cut short in a tar entry");
+			return n ? (int)n : corrupt(t->m, "the archive is cut short");
 		n = (size_t)n < size - at ? (size_t)n : size - at;
 		memcpy((char *)to + at, t->m->out + t->m->out_at, n);
 		t->m->out_at += n;
@@ -1029,8 +1041,10 @@ static const struct {
 	[PAX_UID] = { "uid", NUMBER, offsetof(struct tar, uid) },
 	[PAX_GID] = { "gid", NUMBER, offsetof(struct tar, gid) },
 	[PAX_MTIME] = { "mtime", TIME, offsetof(struct tar, mtime) },
-	{ "GNU.sparse.major", SPARSE, 0 },     { "GNU.sparse.map", SPARSE, 0 },
-	{ "GNU.sparse.numblocks", SPARSE, 0 }, { "GNU.sparse.size", SPARSE, 0 },
+	{ "GNU.sparse.major", SPARSE, 0 },
+	{ "GNU.sparse.map", SPARSE, 0 },
+	{ "GNU.sparse.numblocks", SPARSE, 0 },
+	{ "GNU.sparse.size", SPARSE, 0 },
 };
 
 struct pax_record {
@@ -1109,17 +1123,18 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r)
 	case SPARSE:
 		return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 	}
-	return !failed ? 0 : refuse(t->m, "the %s of an extended header is not one", pax_keys[key].name);
+	if (failed)
+		return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
+	return 0;
 }
 
 /* Reads the data of an entry that says something about the next one. */
 static int meta_read(struct tar *t, char *to, i64 room, const char *what)
 {
-	int failed = t->size >= room ? refuse(t->m, "%s is longer than %d bytes", what, (int)room - 1) :
-				       tar_read(t, to, t->size);
-
-	if (!failed)
-		to[t->size] = '\0';
+	if (t->size >= room)
+		return refuse(t->m, "%s is longer than %d bytes", what, (int)room - 1);
+	int failed = tar_read(t, to, t->size);
+	to[t->size] = '\0';
 	return failed ? failed : tar_padding(t);
 }
 
@@ -1140,7 +1155,7 @@ static int meta_pax(struct tar *t)
 			if (strlen(name) != r.key_size || memcmp(name, r.key, r.key_size))
 				continue;
 			if (global || t->given & 1U << k)
-				return refuse(t->m, "the %s is given for several entries, or twice", name);
+				return refuse(t->m, "%s: for several entries, or twice", name);
 			t->given |= 1U << k;
 			if ((failed = pax_set(t, k, &r)))
 				return failed;
@@ -1223,7 +1238,7 @@ static int entry_data(struct tar *t)
 	for (i64 left = t->size; left;) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
-			return n ? (int)n : corrupt(t->m, "cut short in a file");
+			return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
 		n = write(t->fd, t->m->out + t->m->out_at, n < left ? n : left);
 		if (n < 0)
 			return -errno;
@@ -1320,16 +1335,26 @@ static int make_node(struct tar *t)
 	return 0;
 }
 
+enum { DATA = 1, META = 2, BARE = 4 }; /* has data; is about the next entry; has no owner */
+
 /* What each type of entry becomes. */
 static const struct kind {
 	unsigned char type;
-	enum { DATA = 1, META = 2, BARE = 4 } traits; /* has data; is about the next; has no owner */
+	unsigned traits;
 	int (*make)(struct tar *t);
 } kinds[] = {
-	{ '0', DATA, make_file },      { '7', DATA, make_file },      { '1', BARE, make_link },
-	{ '2', 0, make_symlink },      { '3', BARE, make_node },      { '4', BARE, make_node },
-	{ '5', 0, make_dir },	       { '6', 0, make_fifo },	      { 'x', DATA | META, meta_pax },
-	{ 'g', DATA | META, meta_pax }, { 'L', DATA | META, meta_long }, { 'K', DATA | META, meta_long },
+	{ '0', DATA, make_file },
+	{ '7', DATA, make_file },
+	{ '1', BARE, make_link },
+	{ '2', 0, make_symlink },
+	{ '3', BARE, make_node },
+	{ '4', BARE, make_node },
+	{ '5', 0, make_dir },
+	{ '6', 0, make_fifo },
+	{ 'x', DATA | META, meta_pax },
+	{ 'g', DATA | META, meta_pax },
+	{ 'L', DATA | META, meta_long },
+	{ 'K', DATA | META, meta_long },
 };
 
 static const struct kind *kind_of(unsigned char type)
@@ -1396,24 +1421,27 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	if (!failed)
 		failed = kind->make(t);
 	if (failed == -EEXIST) {
-		failed = !unlinkat(t->dir, t->leaf, 0) || !unlinkat(t->dir, t->leaf, AT_REMOVEDIR) ? 0 : -errno;
-		if (!failed)
-			failed = kind->make(t);
+		int gone = !unlinkat(t->dir, t->leaf, 0) ||
+			   !unlinkat(t->dir, t->leaf, AT_REMOVEDIR);
+		failed = gone ? kind->make(t) : -errno;
 	}
 	if (!failed && !(kind->traits & BARE))
 		failed = entry_finish(t);
 	if (t->fd >= 0)
 		close(t->fd);
-	return failed && failed != -EBADMSG ? refuse(t->m, "%s: %s", t->path, strerror(-failed)) : failed;
+	if (failed && failed != -EBADMSG)
+		return refuse(t->m, "%s: %s", t->path, strerror(-failed));
+	return failed;
 }
 
 static int tar_entry(struct tar *t, const uint8_t *h)
 {
-	int failed = header_sum_ok(h) ? header_read(t, h) : corrupt(t->m, "not a tar header, or a corrupt one");
-	const struct kind *kind = kind_of(t->type);
-
+	if (!header_sum_ok(h))
+		return corrupt(t->m, "not a tar header, or a corrupt one");
+	int failed = header_read(t, h);
 	if (failed)
 		return failed;
+	const struct kind *kind = kind_of(t->type);
 	if (!kind)
 		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
 	if (kind->traits & META)
@@ -1433,7 +1461,7 @@ static int tar_entry(struct tar *t, const uint8_t *h)
 	return failed;
 }
 
-/* Two blocks of zeros end an archive; nothing but zeros follows, and every checksum is still due. */
+/* Zeros end an archive: nothing else may follow, and every checksum is still due. */
 static int tar_end(struct tar *t)
 {
 	ssize_t n;
@@ -1456,21 +1484,15 @@ static int image_unpack(struct image *m, int root)
 	int failed = 0;
 
 	*t = (struct tar){ .m = m, .root = root, .dir = -1, .owners = !geteuid() };
-	while (!failed) {
-		ssize_t n = image_peek(m);
-		failed = n > 0 ? tar_read(t, header, sizeof header) :
-			 n < 0 ? (int)n :
-				 corrupt(m, "cut short: the end of the archive is missing");
-		if (!failed && !memcmp(header, zeros, sizeof zeros)) {
-			failed = tar_end(t);
-			break;
+	for (int more = 1; more && !failed;) {
+		if (!(failed = tar_read(t, header, sizeof header))) {
+			more = memcmp(header, zeros, sizeof zeros);
+			failed = more ? tar_entry(t, header) : tar_end(t);
 		}
-		if (!failed)
-			failed = tar_entry(t, header);
 	}
 	tar_leave(t);
 	if (!failed && t->left_out)
-		say("%u device nodes of the image are left out: a container has its own /dev", t->left_out);
+		say("%u device nodes are left out: a container has its own", t->left_out);
 	return failed;
 }
 
@@ -1497,22 +1519,23 @@ static struct {
 	char why[128];             /* what could not be set, and why */
 } cgroup;
 
+#define FIELD(name) offsetof(struct container, name)
 enum { FIXED = -1 };
 
 static const struct knob {
 	enum controller on;
-	int optional;         /* a kernel without the file has nothing to limit */
-	const char *v2, *v1;  /* its file; NULL: that version needs none */
-	const char *tail;     /* v2: follows the value */
-	int field;            /* of struct container, or FIXED */
-	u64 otherwise;   /* the value when the row says nothing */
+	int optional;        /* a kernel without the file has nothing to limit */
+	const char *v2, *v1; /* its file; NULL: that version needs none */
+	const char *tail;    /* v2: follows the value */
+	int field;           /* of struct container, or FIXED */
+	u64 otherwise;       /* the value when the row says nothing */
 } knobs[] = {
-	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
-	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", offsetof(struct container, memory.max), 4 << 20 },
+	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max), 4 << 20 },
+	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max), 4 << 20 },
 	{ MEMORY, YES, "memory.swap.max", NULL, "", FIXED, 0 },
 	{ MEMORY, NO, "memory.oom.group", NULL, "", FIXED, 1 },
-	{ PIDS, NO, "pids.max", "pids.max", "", offsetof(struct container, pids), 4 },
-	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", offsetof(struct container, cpu.max), 10000 },
+	{ PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), 4 },
+	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), 10000 },
 };
 
 static u64 knob_value(const struct knob *k, const struct container *c)
@@ -1566,16 +1589,15 @@ static void cgroup_open(void)
 	if (top >= 0)
 		close(top);
 	for (int i = 0; i < NCONTROLLERS; i++) {
-		const char *name = controllers[i].name;
-		cgroup.version[i] = word_in(have, name) ? 2 : 1;
-		format(path, sizeof path, cgroup.version[i] == 2 ? "+%s" : "/sys/fs/cgroup/%s", name);
-		cgroup.base[i] = cgroup.version[i] == 2 ? base_open(v2, path) : base_open(path, NULL);
-		if (cgroup.base[i] < 0)
-			cgroup.version[i] = 0;
+		int is_v2 = word_in(have, controllers[i].name);
+		format(path, sizeof path, "%s%s", is_v2 ? "+" : "/sys/fs/cgroup/",
+		       controllers[i].name);
+		cgroup.base[i] = is_v2 ? base_open(v2, path) : base_open(path, NULL);
+		cgroup.version[i] = cgroup.base[i] < 0 ? 0 : is_v2 ? 2 : 1;
 	}
 }
 
-/* Makes the cgroup of c, if need be, and sets its limits. The failure is explained in cgroup.why. */
+/* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
 static int cgroup_make(const char *name, const struct container *c)
 {
 	char file[96], value[48];
@@ -1584,8 +1606,9 @@ static int cgroup_make(const char *name, const struct container *c)
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		const char *knob = cgroup.version[k->on] == 2 ? k->v2 : k->v1;
 		if (!cgroup.version[k->on]) {
-			format(cgroup.why, sizeof cgroup.why, "%s: this kernel has no %s controller, or it is "
-			       "not mounted (%s)", k->v2, controllers[k->on].name, controllers[k->on].option);
+			format(cgroup.why, sizeof cgroup.why,
+			       "%s: no %s controller (%s, or a mount)", k->v2,
+			       controllers[k->on].name, controllers[k->on].option);
 			return -ENOTSUP;
 		}
 		if (!knob)
@@ -1597,7 +1620,8 @@ static int cgroup_make(const char *name, const struct container *c)
 		if (!failed)
 			failed = file_write(cgroup.base[k->on], file, value);
 		if (failed && !(k->optional && failed == -ENOENT)) {
-			format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", knob, value, strerror(-failed));
+			errno = -failed;
+			format(cgroup.why, sizeof cgroup.why, "%s = %s: %m", knob, value);
 			return failed;
 		}
 	}
@@ -1634,7 +1658,8 @@ static int cgroup_join(const char *name)
 	return failed;
 }
 
-static u64 cgroup_number(const char *name, enum controller on, const char *v2, const char *v1, const char *key)
+static u64 cgroup_number(const char *name, enum controller on, const char *v2, const char *v1,
+			 const char *key)
 {
 	char path[96];
 	u64 n = 0;
@@ -1672,7 +1697,8 @@ static int cgroup_remove(const char *name)
 	int failed = 0;
 
 	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i] && unlinkat(cgroup.base[i], name, AT_REMOVEDIR) && errno != ENOENT)
+		if (unlinkat(cgroup.base[i], name, AT_REMOVEDIR) && errno != ENOENT &&
+		    errno != EBADF)
 			failed = -errno;
 	return failed;
 }
@@ -1685,14 +1711,14 @@ static int cgroup_remove(const char *name)
  */
 
 enum mount_kind {
-	MOUNT,  /* a new file system of the type `what`, with `options` */
-	DIR,    /* a directory */
-	LINK,   /* a symbolic link to `what` */
-	NODE,   /* a character device, bound nowhere else: mode 0666 */
-	BIND,   /* what `what` is outside, read-only, on a file */
-	SEAL,   /* what is mounted there becomes read-only */
-	LOCK,   /* what is there, if it is, becomes read-only */
-	HIDE,   /* what is there, if it is, is covered by something empty */
+	MOUNT, /* a new file system of the type `what`, with `options` */
+	DIR,   /* a directory */
+	LINK,  /* a symbolic link to `what` */
+	NODE,  /* a character device, bound nowhere else: mode 0666 */
+	BIND,  /* what `what` is outside, read-only, on a file */
+	SEAL,  /* what is mounted there becomes read-only */
+	LOCK,  /* what is there, if it is, becomes read-only */
+	HIDE,  /* what is there, if it is, is covered by something empty */
 };
 
 struct mount_op {
@@ -1720,7 +1746,8 @@ static const struct mount_op container_mounts[] = {
 	{ LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
 	{ LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
 	{ DIR, "dev/pts", NULL, NULL, 0 },
-	{ MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620", MS_NOSUID | MS_NOEXEC },
+	{ MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
+	  MS_NOSUID | MS_NOEXEC },
 	{ DIR, "dev/shm", NULL, NULL, 0 },
 	{ MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", PLAIN },
 	{ HIDE, "proc/acpi", NULL, NULL, 0 },
@@ -1741,7 +1768,8 @@ static const struct mount_op container_mounts[] = {
 };
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
-static int mount_on(int at, const char *source, const char *type, unsigned long flags, const char *options)
+static int mount_on(int at, const char *source, const char *type, unsigned long flags,
+		    const char *options)
 {
 	char target[32];
 
@@ -1764,7 +1792,7 @@ static int bind_on(int root, int at, int from, const char *path)
 	return failed;
 }
 
-/* Covers a file by our own null device (never the image's, CVE-2025-31133), a directory by nothing. */
+/* Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). */
 static int hide(int root, int at, const char *path)
 {
 	struct stat st;
@@ -1772,7 +1800,8 @@ static int hide(int root, int at, const char *path)
 	if (fstat(at, &st))
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return mount_on(at, "none", "tmpfs", PLAIN | MS_RDONLY, "size=4k,nr_inodes=2,mode=0555");
+		return mount_on(at, "none", "tmpfs", PLAIN | MS_RDONLY,
+				"size=4k,nr_inodes=2,mode=0555");
 	int null = path_open(root, "dev/null", O_PATH);
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
 	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
@@ -1794,10 +1823,14 @@ static int mount_name(int root, const struct mount_op *op)
 	int dir = path_open(root, parent, O_PATH | O_DIRECTORY), failed = 0;
 	if (dir < 0)
 		return dir;
-	if (op->kind == DIR ? mkdirat(dir, leaf, 0755) :
-	    op->kind == LINK ? symlinkat(op->what, dir, leaf) :
-			       mknodat(dir, leaf, (op->kind == NODE ? S_IFCHR : S_IFREG) | 0666, op->flags))
-		failed = -errno;
+	if (op->kind == DIR)
+		failed = mkdirat(dir, leaf, 0755);
+	else if (op->kind == LINK)
+		failed = symlinkat(op->what, dir, leaf);
+	else
+		failed = mknodat(dir, leaf, (op->kind == NODE ? S_IFCHR : S_IFREG) | 0666,
+				 op->flags);
+	failed = failed ? -errno : 0;
 	close(dir);
 	return failed;
 }
@@ -1819,7 +1852,8 @@ static int mount_do(int root, const struct mount_op *op)
 	if (op->kind == MOUNT) {
 		failed = mount_on(at, "none", op->what, op->flags, op->options);
 	} else if (op->kind == SEAL) {
-		failed = mount_on(at, NULL, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
+		failed = mount_on(at, NULL, NULL,
+				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
 	} else if (op->kind == LOCK) {
 		failed = bind_on(root, at, at, op->at);
 	} else if (op->kind == HIDE) {
@@ -1863,8 +1897,10 @@ static int loopback_up(void)
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed;
 
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		return 0; /* a kernel without IP has no lo to miss */
 	if (fd < 0)
-		return errno == EAFNOSUPPORT ? 0 : -errno; /* a kernel without IP has no lo to miss */
+		return -errno;
 	failed = ioctl(fd, SIOCSIFFLAGS, &lo) ? -errno : 0;
 	close(fd);
 	return failed;
@@ -1880,16 +1916,21 @@ static int loopback_up(void)
  */
 
 static struct {
-	int report;      /* pipe to the parent, for a child's last words; or -1 */
-	int code;        /* exit status of a death */
-	int device;      /* we are PID 1 of the device: after a death nobody is left */
-	const char *images;
-	char work[48];   /* a directory of our own; the roots are mounted in it */
-	char self[PATH_MAX];
-	char *args;      /* argv and environ as the kernel has laid them out, and their size */
+	int report;          /* pipe to the parent, for a child's last words; or -1 */
+	int code;            /* exit status of a death */
+	int device;          /* we are PID 1 of the device: after a death nobody is left */
+	const char *images;  /* directory */
+	char work[48];       /* a directory of our own; the roots are mounted in it */
+	char self[PATH_MAX]; /* this program, for the rows that have its verbs */
+	char *args;          /* argv and environ, as the kernel has laid them out */
 	size_t args_size;
 	const char *only, *skip; /* names on the kernel command line */
 } host = { .report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher" };
+
+static void kernel_reboot(int command)
+{
+	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, NULL);
+}
 
 /* Says why, and ends this process. On the device itself: says why, and starts over. */
 static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *f, ...)
@@ -1907,7 +1948,7 @@ static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *
 		say("this device starts over in 10 seconds");
 		nanosleep(&pause, NULL);
 		sync();
-		syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, NULL);
+		kernel_reboot(LINUX_REBOOT_CMD_RESTART);
 	}
 	_exit(host.code);
 }
@@ -1919,7 +1960,7 @@ struct task {
 	int report; /* its last words; end of file without any: it did its work */
 };
 
-/* The first steps of a child: its limits, and death with the parent. Signals wait until it is ready. */
+/* The first steps of a child: its limits, and death with the parent. Signals wait. */
 static void child_begin(const char *cgroup_name, int report)
 {
 	struct pollfd parent = { .fd = report };
@@ -1964,7 +2005,7 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 	close(report[1]);
 	if (failed)
 		close(report[0]);
-	*task = (struct task){ .pid = failed ? 0 : (pid_t)pid, .pidfd = pidfd, .report = report[0] };
+	*task = (struct task){ failed ? 0 : (pid_t)pid, pidfd, report[0] };
 	return failed ? failed : 1;
 }
 
@@ -2090,7 +2131,7 @@ static void mount_or_die(int root, const struct mount_op *op)
 	int failed = mount_do(root, op);
 
 	if (failed)
-		die("/%s in the container: %s", op->at, strerror(-failed));
+		die("%s in the container: %s", op->at, strerror(-failed));
 }
 
 /* All mounts of a container below its open root. */
@@ -2101,17 +2142,18 @@ static void construct_mounts(const struct container *c, int root)
 	for (int i = 0; i < LEN(container_mounts); i++)
 		mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
-		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu",
-		       t->size, t->size / 1024);
-		mount_or_die(root, &(struct mount_op){ MOUNT, t->path + strspn(t->path, "/"), "tmpfs",
-						       options, PLAIN });
+		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu", t->size,
+		       t->size / 1024);
+		mount_or_die(root, &(struct mount_op){ MOUNT, t->path, "tmpfs", options, PLAIN });
 	}
-	if (c->control) {
-		format(path, sizeof path, "%s/control", host.work);
-		mount_or_die(root, &(struct mount_op){ DIR, "dev/launcher", NULL, NULL, 0 });
-		mount_or_die(root, &(struct mount_op){ BIND, "dev/launcher/control", path, NULL, 0 });
-		mount_or_die(root, &(struct mount_op){ BIND, "dev/launcher/launcher", host.self, NULL, 0 });
-	}
+	format(path, sizeof path, "%s/control", host.work);
+	const struct mount_op control[] = {
+		{ DIR, "dev/launcher", NULL, NULL, 0 },
+		{ BIND, "dev/launcher/control", path, NULL, 0 },
+		{ BIND, "dev/launcher/launcher", host.self, NULL, 0 },
+	};
+	for (int i = 0; i < LEN(control) && c->control; i++)
+		mount_or_die(root, &control[i]);
 	mount_or_die(root, &(struct mount_op){ SEAL, "dev", NULL, NULL, 0 });
 }
 
@@ -2132,7 +2174,7 @@ static void construct_root(const struct container *c)
 	close(root);
 }
 
-/* A cgroup namespace is made here and not by clone3, where it would begin at the parent's cgroup. */
+/* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
 static void construct(const struct container *c, const int stdio[3])
 {
 	static const struct rlimit no_core;
@@ -2192,8 +2234,8 @@ static _Noreturn void workload(const struct container *c)
 	signals_reset();
 	umask(022);
 	setsid();
-	if (c->console)
-		ioctl(0, TIOCSCTTY, 0); /* refused where a laptop's session owns it: no job control then */
+	if (c->console) /* refused where a laptop's session owns it: there is no job control then */
+		ioctl(0, TIOCSCTTY, 0);
 	environ = (char **)(uintptr_t)environment(c);
 	execvp(c->command[0], (char *const *)(uintptr_t)c->command);
 	host.code = errno == ENOENT ? 127 : 126;
@@ -2213,16 +2255,19 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 		workload(c);
 	if (main_pid < 0)
 		die("a process for the workload: %m");
-	syscall(SYS_close_range, 0, ~0U, 0); /* the parent sees the report end once exec has closed it */
+	syscall(SYS_close_range, 0, ~0U, 0);  /* the report too: exec closes its last copy */
 	memset(host.args, 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.args, "launcher", host.args_size < 8 ? host.args_size : 8);
 	for (;;) {
 		int signal = sigwaitinfo(&all, NULL);
 		if (signal > 0 && signal != SIGCHLD)
 			kill(main_pid, signal); /* not reaped yet, so it is no stranger */
-		for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+		for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+			if (pid == main_pid && WIFSIGNALED(status))
+				_exit(128 + WTERMSIG(status));
 			if (pid == main_pid)
-				_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+				_exit(WEXITSTATUS(status));
+		}
 	}
 }
 
@@ -2241,7 +2286,8 @@ static int container_unpack(const struct container *c, struct task *task)
 /* Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr. */
 static int container_start(const struct container *c, const int stdio[3], struct task *task)
 {
-	int parent = task_fork(task, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET, c->name);
+	u64 own = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
+	int parent = task_fork(task, own, c->name);
 
 	if (!parent)
 		inside(c, stdio);
@@ -2284,7 +2330,8 @@ static void mount_device(void)
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
 		mkdir(at, 0755);
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) && errno != EBUSY)
+		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
+		    errno != EBUSY) /* the kernel has done it */
 			say("mounting %s on %s: %m", type, at);
 	}
 }
@@ -2398,7 +2445,8 @@ static int load_module(int dir, const char *name)
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
+	if (fd < 0 ||
+	    (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
 		failed = -errno;
 	if (fd >= 0)
 		close(fd);
@@ -2437,8 +2485,9 @@ static void introduce(void)
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
 	    kernel.machine, (u64)memory.totalram * memory.mem_unit >> 20);
-	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers", versions[cgroup.version[MEMORY]],
-	    versions[cgroup.version[PIDS]], versions[cgroup.version[CPU]], NCONTAINERS);
+	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers",
+	    versions[cgroup.version[MEMORY]], versions[cgroup.version[PIDS]],
+	    versions[cgroup.version[CPU]], NCONTAINERS);
 }
 
 /* Where the roots will be, and the executable that rows with .control get. */
@@ -2468,7 +2517,7 @@ static void boot(void)
 	introduce();
 	check_names(host.only, "launcher.only");
 	check_names(host.skip, "launcher.skip");
-	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_CAD_OFF, NULL);
+	kernel_reboot(LINUX_REBOOT_CMD_CAD_OFF);
 }
 
 /* Removes what a killed `launcher run` has left: a directory or cgroup named after its process. */
@@ -2510,11 +2559,11 @@ static void prepare_host(const char *verb)
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
 		die("a mount namespace: %m");
 	prepare_work();
-	int places[] = { open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC), cgroup.base[MEMORY], cgroup.base[PIDS], cgroup.base[CPU] };
-	for (int i = 0; i < LEN(places); i++)
-		if (places[i] >= 0)
-			dir_each(places[i], remove_dead_run);
-	close(places[0]);
+	int dir = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir_each(dir, remove_dead_run);
+	close(dir);
+	for (int i = 0; i < NCONTROLLERS; i++)
+		dir_each(cgroup.base[i], remove_dead_run);
 }
 
 /* Becomes the one `launcher up` of this machine, and clears what a killed one has left. */
@@ -2548,7 +2597,7 @@ static void clear_host(void)
 		tree_empty(work);
 	rmdir(host.work);
 	for (int i = 0; i < NCONTROLLERS; i++) {
-		int top = cgroup.version[i] ? openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (top >= 0) {
 			unlinkat(top, "launcher", AT_REMOVEDIR);
 			close(top);
@@ -2566,7 +2615,7 @@ static void end_device(int command)
 	sync();
 	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	if (!fork()) { /* the kernel may end the caller, and PID 1 must not end */
-		syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, NULL);
+		kernel_reboot(command);
 		_exit(1);
 	}
 	for (;;)
@@ -2582,7 +2631,11 @@ static void end_device(int command)
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
 enum { USAGE = 2 };
 
-enum request_kind { LOCAL, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT };
+/* clang-format off */
+enum request_kind {
+	LOCAL, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT
+};
+/* clang-format on */
 
 struct request { /* one packet to the supervisor */
 	enum request_kind kind;
@@ -2654,7 +2707,8 @@ static void print_row(const struct row *r)
 		print_time(up, r->up);
 	if (r->memory)
 		print_size(memory, r->memory);
-	print("%-12s %-10s %6s %7s %8u %7s  %s\n", r->name, r->state, pid, up, r->restarts, memory, r->note);
+	print("%-12s %-10s %6s %7s %8u %7s  %s\n", r->name, r->state, pid, up, r->restarts, memory,
+	      r->note);
 }
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
@@ -2690,7 +2744,8 @@ static int ask_supervisor(enum request_kind kind, int argc, char **argv)
 	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0)
 		die("asking the supervisor: %m");
 	if (kind == ASK_PS)
-		print("%-12s %-10s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY", "NOTE");
+		print("%-12s %-10s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
+		      "RESTARTS", "MEMORY", "NOTE");
 	for (;;) {
 		ssize_t n = recv(fd, &reply, sizeof reply, 0);
 		size_t size = n - offsetof(struct reply, bytes);
@@ -2826,6 +2881,7 @@ static int ask_version(int argc, char **argv)
 	return 0;
 }
 
+/* clang-format off */
 static const struct verb {
 	const char *name, *args, *help;
 	int least, most; /* number of arguments */
@@ -2833,27 +2889,30 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "[-f] NAME", "print the latest output of a container; -f: and what comes", 1, 2, ASK_LOGS, NULL },
+	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 2, ASK_LOGS, NULL },
 	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
 	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
 	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
 	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
 	{ "reboot", "", "stop all containers, then start the device anew", 0, 0, ASK_REBOOT, NULL },
-	{ "up", "[DIR]", "supervise the containers here; DIR has their images", 0, 1, LOCAL, ask_up },
-	{ "run", "IMAGE -- COMMAND...", "run one container in the foreground", 1, INT_MAX, LOCAL, ask_run },
+	{ "up", "[DIR]", "supervise the containers here; DIR: their images", 0, 1, LOCAL, ask_up },
+	{ "run", "IMAGE -- COMMAND", "run a container in the foreground", 1, INT_MAX, LOCAL, ask_run },
 	{ "unpack", "IMAGE DIR", "unpack an image into a new directory", 2, 2, LOCAL, ask_unpack },
 	{ "version", "", "print the version and the board", 0, 0, LOCAL, ask_version },
 	{ "help", "", "print this", 0, 0, LOCAL, NULL },
 };
+/* clang-format on */
 
 static int help(void)
 {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
 	for (int i = 0; i < LEN(verbs); i++)
 		print("  %-9s%-21s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
-	print("\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip= and\n"
-	      "launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage; `run` exits\n"
-	      "as its command does: 128+signal if killed, 127 not found, 126 not executable, 125 launcher.\n");
+	print(
+	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=\n"
+	    "and launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage.\n"
+	    "`run` exits as its command does: 128+signal if killed, 127 if it was not found, 126\n"
+	    "if it could not be executed, 125 for a failure of the launcher itself.\n");
 	return 0;
 }
 
@@ -2892,7 +2951,7 @@ static int ask(int argc, char **argv)
  */
 
 #define STATES(X) X(WAITING) X(UNPACKING) X(STARTING) X(UP) X(STOPPING) X(BACKOFF) X(DONE)
-#define EVENTS(X, state) X(state, START) X(state, STOP) X(state, GO) X(state, EXECED) X(state, EXITED) X(state, TIMEOUT)
+#define EVENTS(X, s) X(s, START) X(s, STOP) X(s, GO) X(s, EXECED) X(s, EXITED) X(s, TIMEOUT)
 
 #define NAME_ONLY(name) name,
 #define EVENT_ONLY(state, name) name,
@@ -2903,7 +2962,7 @@ enum event {
 };
 
 static const char *const state_names[] = {
-	[WAITING] = "waiting",	 [UNPACKING] = "unpacking", [STARTING] = "starting", [UP] = "up",
+	[WAITING] = "waiting",   [UNPACKING] = "unpacking", [STARTING] = "starting", [UP] = "up",
 	[STOPPING] = "stopping", [BACKOFF] = "backing-off", [DONE] = "done",
 };
 
@@ -2912,25 +2971,27 @@ enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log *
 
 struct instance {
 	enum state state;
-	int wanted;          /* it shall run: what a STOPPING one does when it has stopped */
-	struct task task;    /* the unpacker, or the container's PID 1; there is never a second one */
-	int unpacking;       /* the task is the unpacker */
-	int unpacked;        /* of the first row with the image: its root is mounted */
-	int status;          /* of the latest task: exit status, or 128 + signal */
-	int log[2];          /* pipe that is stdout and stderr, in every incarnation */
-	u64 since;      /* when the state was entered; all times are now() */
-	u64 deadline;   /* when TIMEOUT is due; 0: never */
-	u64 delay;      /* ms before the next restart; 0: it has not failed lately */
+	int wanted;       /* it shall run: what a STOPPING one does when it has stopped */
+	struct task task; /* the unpacker, or the container's PID 1; never a second one */
+	int status;       /* of the latest task: exit status, or 128 + signal */
+	int log[2];       /* pipe that is stdout and stderr, in every incarnation */
+	u64 since;        /* when the state was entered; all times are now() */
+	u64 deadline;     /* when TIMEOUT is due; 0: never */
+	u64 delay;        /* ms before the next restart; 0: it has not failed lately */
+	u64 oom_kills;    /* of its cgroup, when the task was started */
 	unsigned restarts;
-	u64 oom_kills;  /* of its cgroup, when the task was started */
-	char note[128];      /* what happened last, for people */
+	char note[128]; /* what happened last, for people */
+
+	struct instance *root;     /* the first row with the same image; of that one only: */
+	struct instance *unpacker; /* whose task unpacks the image now */
+	int unpacked;              /* the root is mounted */
 };
 
 static struct instance instances[NCONTAINERS];
 static struct ring rings[NCONTAINERS];
-static int poller = -1;    /* epoll of the loop */
-static u64 end_by;    /* when patience with it ends */
-static int ending;         /* the command for reboot(2) that comes next; nothing is started */
+static int poller = -1; /* epoll of the loop */
+static int ending;      /* the command for reboot(2) that comes next; nothing is started */
+static u64 end_by;      /* when patience with that ends */
 
 enum source { SIGNALS, CONTROL, CLIENT, REPORT, LOG };
 
@@ -2939,26 +3000,17 @@ static const struct container *row_of(const struct instance *i)
 	return &containers[i - instances];
 }
 
-/* The loop shall look at fd: a source and its index. Failing that, an event is missed; say so. */
-static void watch(int fd, enum source source, int index)
+/* The loop shall look at fd, which is that of a source and its index. EPOLL_CTL_ADD or _MOD. */
+static void watch(int how, int fd, uint32_t events, enum source source, int index)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = (u64)source << 32 | (uint32_t)index };
+	struct epoll_event event = { .events = events };
 
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event))
+	event.data.u64 = (u64)source << 32 | (uint32_t)index;
+	if (epoll_ctl(poller, how, fd, &event))
 		say("watching a descriptor: %m");
 }
 
 #define note(i, ...) format((i)->note, sizeof(i)->note, __VA_ARGS__)
-
-/* The record of the first row with the same image, which stands for the root. */
-static struct instance *root_of(const struct instance *i)
-{
-	int owner = 0;
-
-	while (strcmp(containers[owner].image, row_of(i)->image))
-		owner++;
-	return &instances[owner];
-}
 
 static void signal_task(struct instance *i, int signal)
 {
@@ -2969,13 +3021,12 @@ static void signal_task(struct instance *i, int signal)
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
 static void release(struct instance *i)
 {
-	struct instance *root = root_of(i);
 	int users = 0;
 
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
-		users += k != i && root_of(k) == root && k->state != DONE;
-	if (root->unpacked && !users) {
-		root->unpacked = NO;
+		users += k != i && k->root == i->root && k->state != DONE;
+	if (i->root->unpacked && !users) {
+		i->root->unpacked = NO;
 		root_drop(row_of(i)->image);
 	}
 	cgroup_remove(row_of(i)->name);
@@ -3005,7 +3056,7 @@ static enum state finish(struct instance *i)
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
-static enum state fall(struct instance *i, int failed)
+static enum state conclude(struct instance *i, int failed)
 {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
@@ -3035,10 +3086,11 @@ static enum state begin(struct instance *i, int failed, enum state next)
 {
 	if (failed) {
 		note(i, "no process for it: %s", strerror(-failed));
-		return fall(i, YES);
+		return conclude(i, YES);
 	}
-	i->unpacking = next == UNPACKING;
-	watch(i->task.report, REPORT, i - instances);
+	if (next == UNPACKING)
+		i->root->unpacker = i;
+	watch(EPOLL_CTL_ADD, i->task.report, EPOLLIN, REPORT, i - instances);
 	i->deadline = next == STARTING ? now() + START_LIMIT : 0;
 	return next;
 }
@@ -3064,13 +3116,14 @@ static enum state launch(struct instance *i)
 	i->status = 125; /* until it is known better */
 	if (c->console && !isatty(STDIN_FILENO)) {
 		note(i, "has the console, and there is none");
+		say("%s: %s", c->name, i->note);
 		return finish(i);
 	}
 	if (cgroup_make(c->name, c)) {
 		note(i, "%s", cgroup.why);
-		return fall(i, YES);
+		return conclude(i, YES);
 	}
-	if (root_of(i)->unpacked)
+	if (i->root->unpacked)
 		return build(i);
 	i->oom_kills = cgroup_oom_kills(c->name);
 	return begin(i, container_unpack(c, &i->task), UNPACKING);
@@ -3100,18 +3153,28 @@ static void explain(struct instance *i, const char *last_words)
 
 static enum state ended(struct instance *i)
 {
-	return fall(i, i->status != 0);
+	return conclude(i, i->status != 0);
+}
+
+/* If the task was the unpacker, there is a root now, or nothing at all. */
+static void settle_root(struct instance *i)
+{
+	if (i->root->unpacker != i)
+		return;
+	i->root->unpacker = NULL;
+	i->root->unpacked = !i->status;
+	if (i->status)
+		root_drop(row_of(i)->image);
+	else
+		say("%s: unpacked in %llu ms", row_of(i)->image, now() - i->since);
 }
 
 static enum state unpacked(struct instance *i)
 {
-	if (i->status) {
-		root_drop(row_of(i)->image);
-		return fall(i, YES);
-	}
-	root_of(i)->unpacked = YES;
+	settle_root(i);
+	if (i->status)
+		return conclude(i, YES);
 	note(i, "%s", "");
-	say("%s: unpacked in %llu ms", row_of(i)->image, (now() - i->since));
 	return build(i);
 }
 
@@ -3134,7 +3197,7 @@ static enum state terminate(struct instance *i)
 	const struct container *c = row_of(i);
 
 	i->wanted = NO;
-	if (i->unpacking || c->stop.signal == SIGKILL) {
+	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
 		return STOPPING;
 	}
@@ -3157,30 +3220,27 @@ static enum state unwant(struct instance *i)
 
 static enum state stopped(struct instance *i)
 {
-	if (i->unpacking && !i->status)
-		root_of(i)->unpacked = YES;
-	else if (i->unpacking)
-		root_drop(row_of(i)->image);
+	settle_root(i);
 	say("%s: stopped, %s", row_of(i)->name, i->note);
 	return i->wanted ? retry(i) : finish(i);
 }
 
+/* clang-format off */
+#define ROW(state, start, stop, go, execed, exited, timeout)                                       \
+	[state] = { [START] = start, [STOP] = stop, [GO] = go, [EXECED] = execed,                  \
+		    [EXITED] = exited, [TIMEOUT] = timeout }
+
 static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
-	[WAITING] = { [START] = stay, [STOP] = finish, [GO] = launch,
-		      [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = stay },
-	[UNPACKING] = { [START] = stay, [STOP] = terminate, [GO] = stay,
-			[EXECED] = stay, [EXITED] = unpacked, [TIMEOUT] = stay },
-	[STARTING] = { [START] = stay, [STOP] = terminate, [GO] = stay,
-		       [EXECED] = up, [EXITED] = ended, [TIMEOUT] = abandon },
-	[UP] = { [START] = stay, [STOP] = terminate, [GO] = stay,
-		 [EXECED] = stay, [EXITED] = ended, [TIMEOUT] = stay },
-	[STOPPING] = { [START] = want, [STOP] = unwant, [GO] = stay,
-		       [EXECED] = stay, [EXITED] = stopped, [TIMEOUT] = kill_all },
-	[BACKOFF] = { [START] = retry, [STOP] = finish, [GO] = stay,
-		      [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = retry },
-	[DONE] = { [START] = wait_turn, [STOP] = stay, [GO] = stay,
-		   [EXECED] = stay, [EXITED] = stay, [TIMEOUT] = stay },
+	/*              START      STOP       GO      EXECED  EXITED    TIMEOUT */
+	ROW(WAITING,    stay,      finish,    launch, stay,   stay,     stay),
+	ROW(UNPACKING,  stay,      terminate, stay,   stay,   unpacked, stay),
+	ROW(STARTING,   stay,      terminate, stay,   up,     ended,    abandon),
+	ROW(UP,         stay,      terminate, stay,   stay,   ended,    stay),
+	ROW(STOPPING,   want,      unwant,    stay,   stay,   stopped,  kill_all),
+	ROW(BACKOFF,    retry,     finish,    stay,   stay,   stay,     retry),
+	ROW(DONE,       wait_turn, stay,      stay,   stay,   stay,     stay),
 };
+/* clang-format on */
 
 RULE(rule_reactions, "a state has no action for an event");
 #define CHECK_CELL(state, event)                                                                   \
@@ -3211,7 +3271,7 @@ static void on_report(struct instance *i)
 	if (!i->task.pid || poll(&pipe, 1, 0) <= 0)
 		return;
 	epoll_ctl(poller, EPOLL_CTL_DEL, i->task.report, NULL);
-	if (!(pipe.revents & POLLIN) && !i->unpacking)
+	if (!(pipe.revents & POLLIN) && i->root->unpacker != i)
 		happen(i, EXECED);
 }
 
@@ -3233,7 +3293,7 @@ static void on_exit_of(struct instance *i, const siginfo_t *end)
 		ring_show(r, row_of(i)->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
-	if (i->state == STARTING && !*last_words)
+	if (i->state == STARTING && !*last_words && end->si_code == CLD_EXITED)
 		happen(i, EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
@@ -3242,7 +3302,6 @@ static void on_exit_of(struct instance *i, const siginfo_t *end)
 	i->deadline = 0;
 	explain(i, last_words);
 	happen(i, EXITED);
-	i->unpacking = NO;
 }
 
 /* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
@@ -3264,10 +3323,7 @@ static const struct instance *waits_for(const struct instance *i)
 	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
 		if (instances[*row].state != UP)
 			return &instances[*row];
-	for (const struct instance *k = instances; k < instances + NCONTAINERS; k++)
-		if (k->unpacking && root_of(k) == root_of(i))
-			return k; /* it unpacks the image that both share */
-	return NULL;
+	return i->root->unpacker; /* of the image that both share */
 }
 
 /* Has every container that needs this one stopped? */
@@ -3327,11 +3383,11 @@ static int next_due(void)
  */
 
 static struct client {
-	int fd;        /* 0: a free place */
-	int asked;     /* its request is in */
+	int fd;    /* 0: a free place */
+	int asked; /* its request is in */
 	struct request request;
-	int index;     /* of the container it asks about; of ASK_PS: the next row */
-	u64 at;   /* of ASK_LOGS: position in the ring */
+	int index; /* of the container it asks about; of ASK_PS: the next row */
+	u64 at;    /* of ASK_LOGS: position in the ring */
 	u64 since;
 } clients[8];
 
@@ -3344,12 +3400,10 @@ static void client_drop(struct client *c)
 /* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
 static int client_send(struct client *c, const struct reply *reply, size_t size)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (u64)CLIENT << 32 | (c - clients) };
-
 	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 1;
 	if (errno == EAGAIN || errno == EWOULDBLOCK)
-		epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event);
+		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, CLIENT, c - clients);
 	else
 		client_drop(c);
 	return 0;
@@ -3430,20 +3484,22 @@ static void serve_stop(struct client *c)
 /* Answers when the container is up, has done its work already, or can't get there. */
 static void serve_start(struct client *c)
 {
-	const struct instance *i = &instances[c->index], *waits = i->state == WAITING ? waits_for(i) : NULL;
+	const struct instance *i = &instances[c->index];
+	const struct instance *waits = i->state == WAITING ? waits_for(i) : NULL;
 
 	if (i->state == UP || (i->state == DONE && !i->status))
 		client_end(c, 0, "");
 	else if (i->state == DONE || i->state == BACKOFF)
-		client_end(c, 1, words("%s: %s", row_of(i)->name, i->note));
+		client_end(c, 1, i->note);
 	else if (waits && waits->state == DONE)
-		client_end(c, 1, words("%s waits for %s, which is not running", row_of(i)->name, row_of(waits)->name));
+		client_end(c, 1,
+			   words("it waits for %s, which is not running", row_of(waits)->name));
 }
 
 /* How each request is carried out: at once by `events`, then by `serve` as often as it takes. */
 static const struct {
-	int named;                        /* it is about one container */
-	int events[2];                    /* what happens to that one first; NEVENTS: nothing */
+	int named;     /* it is about one container */
+	int events[2]; /* what happens to that one first; NEVENTS: nothing */
 	void (*serve)(struct client *c);
 } requests[] = {
 	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, serve_ps },
@@ -3478,31 +3534,34 @@ static void client_asks(struct client *c)
 		client_refuse(c, USAGE, "this supervisor does not know that request");
 		return;
 	}
-	while (requests[r->kind].named && c->index < NCONTAINERS && strcmp(containers[c->index].name, r->name))
-		c->index++;
+	if (requests[r->kind].named)
+		while (c->index < NCONTAINERS && strcmp(containers[c->index].name, r->name))
+			c->index++;
 	if (c->index == NCONTAINERS) {
 		client_refuse(c, 1, words("there is no container '%s'", r->name));
 		return;
 	}
-	for (int k = 0; k < 2; k++)
-		if (requests[r->kind].events[k] != NEVENTS && !(ending && requests[r->kind].events[k] == START))
-			happen(&instances[c->index], requests[r->kind].events[k]);
+	for (int k = 0; k < 2; k++) {
+		int event = requests[r->kind].events[k];
+		if (event != NEVENTS && !(ending && event == START))
+			happen(&instances[c->index], event);
+	}
 }
 
 static void on_client(struct client *c)
 {
-	char more;
+	struct request r;
 
 	if (!c->fd)
 		return;
-	ssize_t n = recv(c->fd, c->asked ? (void *)&more : &c->request, c->asked ? 1 : sizeof c->request, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-		struct epoll_event event = { .events = EPOLLIN, .data.u64 = (u64)CLIENT << 32 | (c - clients) };
-		epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &event); /* there is room again: serve goes on */
-	} else if (n != sizeof c->request || c->asked) {
+	ssize_t n = recv(c->fd, &r, sizeof r, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) { /* there is room: serve goes on */
+		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, CLIENT, c - clients);
+	} else if (n != sizeof r || c->asked) {
 		client_drop(c); /* it is gone, or it babbles */
 	} else {
-		c->request.name[sizeof c->request.name - 1] = '\0';
+		c->request = r;
+		c->request.name[sizeof r.name - 1] = '\0';
 		client_asks(c);
 	}
 }
@@ -3527,7 +3586,7 @@ static void on_control(int listener)
 	if (c->fd)
 		client_drop(c);
 	*c = (struct client){ .fd = fd, .since = now() };
-	watch(fd, CLIENT, c - clients);
+	watch(EPOLL_CTL_ADD, fd, EPOLLIN, CLIENT, c - clients);
 }
 
 static void serve_clients(void)
@@ -3550,7 +3609,7 @@ static void on_signal(void)
 	static const struct {
 		int signal, device, laptop; /* what it ends with; 0: nothing */
 	} meanings[] = {
-		{ SIGINT, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT }, /* device: Ctrl-Alt-Del */
+		{ SIGINT, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT }, /* Ctrl-Alt-Del */
 		{ SIGTERM, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_HALT },
 		{ SIGHUP, 0, LINUX_REBOOT_CMD_HALT },
 		{ SIGUSR1, LINUX_REBOOT_CMD_POWER_OFF, 0 },
@@ -3579,7 +3638,7 @@ static void signals_open(void)
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	watch(signals, SIGNALS, 0);
+	watch(EPOLL_CTL_ADD, signals, EPOLLIN, SIGNALS, 0);
 }
 
 /* Without a control socket the containers still run; what is asked then is the journal. */
@@ -3590,21 +3649,22 @@ static void control_open(void)
 	format(at.sun_path, sizeof at.sun_path, "%s/control", host.work);
 	unlink(at.sun_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) || chmod(at.sun_path, 0600) ||
-	    listen(listener, 16))
+	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) ||
+	    chmod(at.sun_path, 0600) || listen(listener, 16))
 		say("control socket %s: %m", at.sun_path);
 	else
-		watch(listener, CONTROL, 0);
+		watch(EPOLL_CTL_ADD, listener, EPOLLIN, CONTROL, 0);
 }
 
 /* A pipe for the output of each container, for all its incarnations. */
 static void logs_open(void)
 {
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		i->log[0] = i->log[1] = -1; /* without a pipe it is refused, not let loose */
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
 			say("%s: a pipe for its log: %m", row_of(i)->name);
 		else
-			watch(i->log[0], LOG, i - instances);
+			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, LOG, i - instances);
 	}
 }
 
@@ -3613,8 +3673,11 @@ static void start_all(void)
 {
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
+		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
+			i->root++;
 		i->state = DONE;
-		if ((host.only && !word_in(host.only, name)) || (host.skip && word_in(host.skip, name)))
+		if ((host.only && !word_in(host.only, name)) ||
+		    (host.skip && word_in(host.skip, name)))
 			note(i, "not wanted by the kernel command line");
 		else
 			happen(i, START);
@@ -3634,11 +3697,21 @@ static void dispatch(const struct epoll_event *event)
 	uint32_t index = (uint32_t)event->data.u64;
 
 	switch ((enum source)(event->data.u64 >> 32)) {
-	case SIGNALS: on_signal(); break;
-	case CONTROL: on_control(listener); break;
-	case CLIENT: on_client(&clients[index]); break;
-	case REPORT: on_report(&instances[index]); break;
-	case LOG: on_log(&instances[index]); break;
+	case SIGNALS:
+		on_signal();
+		break;
+	case CONTROL:
+		on_control(listener);
+		break;
+	case CLIENT:
+		on_client(&clients[index]);
+		break;
+	case REPORT:
+		on_report(&instances[index]);
+		break;
+	case LOG:
+		on_log(&instances[index]);
+		break;
 	}
 }
 

@@ -1,0 +1,114 @@
+# Builds launcher, and what runs it on a board. `make help` lists targets and variables.
+
+BOARD         ?= $(if $(filter run initramfs,$(MAKECMDGOALS)),qemu-aarch64,host)
+CONFIG        ?= config.h
+CROSS_COMPILE ?= $(shell sed -n 's/^\#define BOARD_CROSS *"\(.*\)"/\1/p' board/$(BOARD)/board.h)
+PREFIX        ?= /usr/local
+CFLAGS        ?= -Os
+CC             = $(CROSS_COMPILE)gcc
+
+ifeq ($(wildcard board/$(BOARD)/board.h),)
+$(error no board is named '$(BOARD)'; there are: $(notdir $(patsubst %/,%,$(wildcard board/*/))))
+endif
+
+# A toolchain of musl is used as it is; another one gets a musl that is built for it once.
+ifneq ($(findstring musl,$(shell $(CC) -dumpmachine 2>/dev/null)),)
+TRIPLE := $(shell $(CC) -dumpmachine)
+CCMUSL  = $(CC)
+else
+TRIPLE := $(or $(shell $(CROSS_COMPILE)gcc -dumpmachine 2>/dev/null),$(patsubst %-,%,\
+          $(or $(notdir $(CROSS_COMPILE)),$(shell uname -m)-linux-gnu-)))
+MUSL    = out/musl/$(TRIPLE)/cc
+CCMUSL  = $(if $(filter-out $(CROSS_COMPILE)gcc,$(CC)),REALCC='$(CC)' )$(MUSL)
+endif
+ARCH := $(patsubst arm%,armv7,$(firstword $(subst -, ,$(TRIPLE))))
+
+O      = out/$(BOARD)
+IMAGES = out/images/$(ARCH)/toybox.img
+LZ4    = out/src/lz4/lib
+
+WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wold-style-definition -Wvla \
+           -Wformat=2 -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef
+override CFLAGS   += -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fno-unwind-tables \
+                     -fno-asynchronous-unwind-tables -fstack-protector-strong \
+                     -ffile-prefix-map=$(CURDIR)=.
+override CPPFLAGS += -isystem $(LZ4) -DBOARD_H='"board/$(BOARD)/board.h"' \
+                     -DCONFIG_H='"$(abspath $(CONFIG))"'
+# musl does not protect the relocated data of a static-pie, so RELRO would only cost its padding.
+override LDFLAGS  += -static-pie -s -Wl,--no-dynamic-linker,--gc-sections,--build-id=none \
+                     -Wl,-z,text,-z,noseparate-code,-z,norelro
+
+all: $(O)/launcher
+
+$(O)/launcher: $(O)/launcher.o $(O)/lz4.o $(O)/xxhash.o
+	$(CCMUSL) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(O)/launcher.o: launcher.c $(O)/flags $(MUSL)
+	$(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -c -o $@ $<
+
+$(O)/lz4.o $(O)/xxhash.o: $(O)/%.o: out/src/lz4 $(O)/flags $(MUSL)
+	$(CCMUSL) $(CFLAGS) -w -DLZ4_HEAPMODE=0 -c -o $@ $(LZ4)/$*.c
+
+# What the objects depend on beside files: other flags, another policy or compiler.
+$(O)/flags: FORCE
+	@mkdir -p $(O)
+	@echo "$$FLAGS" | cmp -s - $@ || echo "$$FLAGS" >$@
+export FLAGS = $(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+
+-include $(O)/launcher.d
+
+out/src/%: images/source
+	images/source $*
+
+out/musl/$(TRIPLE)/cc: images/musl images/source
+	images/musl '$(CROSS_COMPILE)' out/musl/$(TRIPLE)
+
+images: $(IMAGES)
+
+out/images/$(ARCH)/%.img: out/images/$(ARCH)/%/root images/pack
+	images/pack $< -o $@
+
+out/images/$(ARCH)/toybox/root: $(wildcard images/toybox/* images/toybox/etc/*) $(MUSL)
+	images/toybox/build '$(or $(MUSL),$(CC))' $@
+
+initramfs: $(O)/initramfs.cpio.lz4
+
+$(O)/initramfs.cpio.lz4: $(O)/launcher $(IMAGES) board/initramfs $(wildcard board/$(BOARD)/*)
+	board/initramfs $(BOARD) -o $@ $< $(IMAGES)
+
+run: $(O)/launcher $(IMAGES) $(if $(filter host,$(BOARD)),,initramfs)
+	board/$(BOARD)/run
+
+test:
+	tests/run
+
+install: all
+	install -D -m 755 $(O)/launcher $(DESTDIR)$(PREFIX)/bin/launcher
+
+size: all
+	size -A $(O)/launcher
+	wc -c $(O)/launcher
+
+dist:
+	mkdir -p out
+	git archive --prefix=launcher/ -o out/launcher.tar.gz HEAD
+
+clean:
+	rm -rf out
+
+help:
+	@echo 'make            out/$(BOARD)/launcher'
+	@echo 'make run        boots the board in QEMU (qemu-aarch64); BOARD=host runs it here'
+	@echo 'make images     $(IMAGES)'
+	@echo 'make initramfs  launcher, images and modules of the board (qemu-aarch64)'
+	@echo 'make test       every test'
+	@echo 'make size       bytes of the launcher and of its sections'
+	@echo 'make install    to $$(DESTDIR)$$(PREFIX)/bin, PREFIX=$(PREFIX)'
+	@echo 'make dist       out/launcher.tar.gz of the last commit'
+	@echo 'make clean      removes out, downloads too'
+	@echo 'BOARD=$(BOARD)  one of: $(notdir $(patsubst %/,%,$(wildcard board/*/)))'
+	@echo 'CONFIG=$(CONFIG)  the policy'
+	@echo 'CROSS_COMPILE=$(CROSS_COMPILE)  prefix of the compiler, the board knows a default'
+
+.PHONY: all images initramfs run test install size dist clean help FORCE
+.DELETE_ON_ERROR:
