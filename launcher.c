@@ -1971,6 +1971,7 @@ static void child_begin(const char *cgroup_name, int report)
 	host.report = report;
 	host.code = 125;
 	host.device = 0;
+	setsid(); /* Ctrl-C is for the launcher, which then stops us in order */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		die("death with the parent: %m");
 	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
@@ -2896,7 +2897,7 @@ static const struct verb {
 	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
 	{ "reboot", "", "stop all containers, then start the device anew", 0, 0, ASK_REBOOT, NULL },
 	{ "up", "[DIR]", "supervise the containers here; DIR: their images", 0, 1, LOCAL, ask_up },
-	{ "run", "IMAGE -- COMMAND", "run a container in the foreground", 1, INT_MAX, LOCAL, ask_run },
+	{ "run", "IMAGE -- COMMAND", "a container in the foreground", 1, INT_MAX, LOCAL, ask_run },
 	{ "unpack", "IMAGE DIR", "unpack an image into a new directory", 2, 2, LOCAL, ask_unpack },
 	{ "version", "", "print the version and the board", 0, 0, LOCAL, ask_version },
 	{ "help", "", "print this", 0, 0, LOCAL, NULL },
