@@ -5,6 +5,7 @@
  * say, its container does not get; the fields are explained in launcher.c, chapter 1. A row that
  * makes no sense does not build: the compiler says why. Another policy: make CONFIG=my.h
  */
+/* clang-format off */
 #define LOG_SIZE KiB(16) /* of the latest output kept in memory for each container */
 
 enum { CLOCK, SENSOR, FLAKY, SHELL, NCONTAINERS };

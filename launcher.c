@@ -77,7 +77,6 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
-#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -127,6 +126,9 @@ struct clone3_args { /* clone(2), clone3(): struct clone_args, version 2 of Linu
 
 enum { NO, YES };
 enum restart { NEVER, ON_FAILURE, ALWAYS };
+
+/* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
+enum { DEFAULT_MEMORY = 4 << 20, DEFAULT_CPU = 10000, DEFAULT_PIDS = 4 };
 
 struct tmpfs {
 	const char *path; /* below the container's root, made if the image lacks it */
@@ -178,6 +180,7 @@ struct container {
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
 #define CAP(name) (1ULL << CAP_##name)
 
+#define DEVICE(major, minor) ((major) << 8 | (minor)) /* makedev(3), but constant everywhere */
 #define LEN(array) ((int)(sizeof(array) / sizeof *(array)))
 
 /* ---- 2  policy ---------------------------------------------------------------------------------
@@ -206,6 +209,7 @@ RULE(rule_pids, "a .pids is less than 2: the container's PID 1, and the workload
 RULE(rule_backoff, "a .backoff.first is more than its .limit");
 RULE(rule_signal, "a .stop.signal is not a signal");
 RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
+RULE(rule_tmpfs, "a .tmpfs has no size, or a path that is not absolute or leads upwards");
 RULE(rule_env, "a row has more than 56 words in its .env");
 RULE(rule_console, "more than one row has the .console");
 
@@ -253,10 +257,18 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 			rule_env();
 	}
 	UNROLL
-	for (int i = 0; i < NCONTAINERS; i++) {
+	for (int i = 0; i <= 16; i++) {
+		if (!c->tmpfs || !c->tmpfs[i].path)
+			break;
+		if (i == 16 || c->tmpfs[i].size < 4096 || c->tmpfs[i].path[0] != '/' ||
+		    __builtin_strstr(c->tmpfs[i].path, "/.."))
+			rule_tmpfs();
+	}
+	UNROLL
+	for (int i = 0; i <= NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0)
 			break;
-		if (c->after[i] >= row)
+		if (i == NCONTAINERS || c->after[i] >= row)
 			rule_after();
 	}
 }
@@ -269,7 +281,7 @@ static __attribute__((used)) void rules(void)
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
-		sum += containers[i].memory.max;
+		sum += containers[i].memory.max ? containers[i].memory.max : DEFAULT_MEMORY;
 		consoles += containers[i].console;
 		UNROLL
 		for (int j = 0; j < i; j++)
@@ -1530,12 +1542,13 @@ static const struct knob {
 	int field;           /* of struct container, or FIXED */
 	u64 otherwise;       /* the value when the row says nothing */
 } knobs[] = {
-	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max), 4 << 20 },
-	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max), 4 << 20 },
+	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max),
+	  DEFAULT_MEMORY },
+	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max), DEFAULT_MEMORY },
 	{ MEMORY, YES, "memory.swap.max", NULL, "", FIXED, 0 },
 	{ MEMORY, NO, "memory.oom.group", NULL, "", FIXED, 1 },
-	{ PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), 4 },
-	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), 10000 },
+	{ PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), DEFAULT_PIDS },
+	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), DEFAULT_CPU },
 };
 
 static u64 knob_value(const struct knob *k, const struct container *c)
@@ -1734,12 +1747,12 @@ static const struct mount_op container_mounts[] = {
 	{ MOUNT, "proc", "proc", NULL, PLAIN },
 	{ MOUNT, "sys", "sysfs", NULL, PLAIN | MS_RDONLY },
 	{ MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
-	{ NODE, "dev/null", NULL, NULL, makedev(1, 3) },
-	{ NODE, "dev/zero", NULL, NULL, makedev(1, 5) },
-	{ NODE, "dev/full", NULL, NULL, makedev(1, 7) },
-	{ NODE, "dev/random", NULL, NULL, makedev(1, 8) },
-	{ NODE, "dev/urandom", NULL, NULL, makedev(1, 9) },
-	{ NODE, "dev/tty", NULL, NULL, makedev(5, 0) },
+	{ NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
+	{ NODE, "dev/zero", NULL, NULL, DEVICE(1, 5) },
+	{ NODE, "dev/full", NULL, NULL, DEVICE(1, 7) },
+	{ NODE, "dev/random", NULL, NULL, DEVICE(1, 8) },
+	{ NODE, "dev/urandom", NULL, NULL, DEVICE(1, 9) },
+	{ NODE, "dev/tty", NULL, NULL, DEVICE(5, 0) },
 	{ LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
 	{ LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
 	{ LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
@@ -1804,7 +1817,7 @@ static int hide(int root, int at, const char *path)
 				"size=4k,nr_inodes=2,mode=0555");
 	int null = path_open(root, "dev/null", O_PATH);
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)))
+	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3)))
 		failed = -ENODEV;
 	if (!failed)
 		failed = bind_on(root, at, null, path);
