@@ -1510,7 +1510,7 @@ static int image_unpack(struct image *m, int root)
 
 /* ---- 8  cgroup ---------------------------------------------------------------------------------
  *
- * Each container has a cgroup /launcher/NAME in every hierarchy that holds a controller: the one
+ * Each container has a cgroup launcher/NAME in every hierarchy that holds a controller: the one
  * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
  * Limits are written before anything runs in it. What a kernel lacks is an error, not a shrug.
  */
@@ -1527,7 +1527,7 @@ static const struct {
 
 static struct {
 	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has no such controller here */
-	int base[NCONTROLLERS];    /* directory /launcher of its hierarchy */
+	int base[NCONTROLLERS];    /* directory of our cgroups in its hierarchy */
 	char why[128];             /* what could not be set, and why */
 } cgroup;
 
@@ -1572,26 +1572,32 @@ static int is_cgroup2(const char *path)
 	return !statfs(path, &fs) && (int)fs.f_type == CGROUP2_MAGIC;
 }
 
-/* Makes /launcher in a hierarchy; on v2 the controller is handed down to it and its children. */
-static int base_open(const char *root, const char *hand_down)
+/* Opens the directory where our cgroups will be; on v2 the controller is handed down to them. */
+static int base_open(const char *root, const char *base, const char *hand_down)
 {
-	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), failed = 0;
+	int top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir = -1, failed = 0;
 
-	if (dir < 0)
+	if (top < 0)
 		return -errno;
-	if (mkdirat(dir, "launcher", 0755) && errno != EEXIST)
+	if (mkdirat(top, base, 0755) && errno != EEXIST)
+		failed = -errno;
+	if (!failed && (dir = openat(top, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		failed = -errno;
 	if (!failed && hand_down)
-		failed = file_write(dir, "cgroup.subtree_control", hand_down);
+		failed = file_write(top, "cgroup.subtree_control", hand_down);
 	if (!failed && hand_down)
-		failed = file_write(dir, "launcher/cgroup.subtree_control", hand_down);
-	int base = failed ? failed : openat(dir, "launcher", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	close(dir);
-	return base;
+		failed = file_write(dir, "cgroup.subtree_control", hand_down);
+	close(top);
+	if (failed && dir >= 0)
+		close(dir);
+	return failed ? failed : dir;
 }
 
-/* Finds the controllers, where every distribution mounts them. Any may be missing afterwards. */
-static void cgroup_open(void)
+/*
+ * Finds the controllers, where every distribution mounts them; any may be missing afterwards. Our
+ * cgroups go below the one called base, or "." for the top.
+ */
+static void cgroup_open(const char *base)
 {
 	const char *v2 = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
 	char path[64], have[256] = "";
@@ -1605,7 +1611,7 @@ static void cgroup_open(void)
 		int is_v2 = word_in(have, controllers[i].name);
 		format(path, sizeof path, "%s%s", is_v2 ? "+" : "/sys/fs/cgroup/",
 		       controllers[i].name);
-		cgroup.base[i] = is_v2 ? base_open(v2, path) : base_open(path, NULL);
+		cgroup.base[i] = is_v2 ? base_open(v2, base, path) : base_open(path, base, NULL);
 		cgroup.version[i] = cgroup.base[i] < 0 ? 0 : is_v2 ? 2 : 1;
 	}
 }
@@ -2361,16 +2367,19 @@ static void open_stdio(const char *path)
 		close(fd);
 }
 
-/* The journal gets an open file of its own, which a stopped terminal or slow line can't block. */
-static void journal_open(const char *path)
+/* Lines go to path, through an open file of our own: a stopped terminal can't block that one. */
+static int journal_open(const char *path)
 {
 	struct stat st;
 	int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
-	if (fd >= 0 && !fstat(fd, &st) && !S_ISREG(st.st_mode))
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (S_ISREG(st.st_mode))
+		close(fd); /* a file never blocks, and its offset is shared with others */
+	else
 		journal.fd = fd;
-	else if (fd >= 0)
-		close(fd); /* a file never blocks, and its offset is shared */
+	return 0;
 }
 
 static void set_only(const char *value)
@@ -2475,11 +2484,10 @@ static void load_modules(const char *path)
 
 	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0)
 		return;
-	for (char *name = list, *end; *name; name = end + 1) {
-		end = name + strcspn(name, "\n");
-		if (!*end)
-			end[1] = '\0';
-		*end = '\0';
+	for (char *name = list, *next; *name; name = next) {
+		next = name + strcspn(name, "\n");
+		if (*next)
+			*next++ = '\0';
 		if ((failed = load_module(dir, name)))
 			say("module %s: %s", name, strerror(-failed));
 		loaded += !failed;
@@ -2505,14 +2513,14 @@ static void introduce(void)
 }
 
 /* Where the roots will be, and the executable that rows with .control get. */
-static void prepare_work(void)
+static void prepare_work(const char *cgroup_base)
 {
 	ssize_t n = readlink("/proc/self/exe", host.self, sizeof host.self - 1);
 
 	host.self[n < 0 ? 0 : n] = '\0';
 	if (mkdir(host.work, 0700) && errno != EEXIST)
 		die("%s: %m", host.work);
-	cgroup_open();
+	cgroup_open(cgroup_base);
 }
 
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
@@ -2524,23 +2532,24 @@ static void boot(void)
 	mount_device();
 	open_stdio("/dev/console");
 	open_stdio("/dev/null");
-	journal_open("/dev/console");
+	if (journal_open("/dev/console"))
+		set_log("kmsg");
 	read_cmdline();
 	load_modules(BOARD_MODULES);
-	prepare_work();
+	prepare_work("launcher");
 	introduce();
 	check_names(host.only, "launcher.only");
 	check_names(host.skip, "launcher.skip");
 	kernel_reboot(LINUX_REBOOT_CMD_CAD_OFF);
 }
 
-/* Removes what a killed `launcher run` has left: a directory or cgroup named after its process. */
+/* Removes what a killed `launcher run` has left: a cgroup or directory that has its number. */
 static int remove_dead_run(int dir, const char *name)
 {
-	const char *p = strstr(name, "run-");
 	int pid = 0;
 
-	for (p += p ? 4 : 0; p && *p >= '0' && *p <= '9'; p++)
+	for (const char *p = name + 13;
+	     !strncmp(name, "launcher-run-", 13) && *p >= '0' && *p <= '9'; p++)
 		pid = pid * 10 + *p - '0';
 	int full = pid && kill(pid, 0) ? tree_remove_entry(dir, name) : 0;
 	if (full) {
@@ -2555,8 +2564,6 @@ static int remove_stale(int dir, const char *name)
 {
 	struct timespec moment = { .tv_nsec = 10000000 };
 
-	if (strstr(name, "run-"))
-		return 0;
 	for (int i = 0; i < 100 && unlinkat(dir, name, AT_REMOVEDIR) && errno == EBUSY; i++) {
 		cgroup_kill(name);
 		nanosleep(&moment, NULL); /* the kernel is still burying its processes */
@@ -2565,19 +2572,14 @@ static int remove_stale(int dir, const char *name)
 }
 
 /* The same place for a process that is not PID 1: `launcher up` and `launcher run`. */
-static void prepare_host(const char *verb)
+static void prepare_host(const char *verb, const char *cgroup_base)
 {
 	if (geteuid())
 		die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
 	umask(022);
 	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
 		die("a mount namespace: %m");
-	prepare_work();
-	int dir = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	dir_each(dir, remove_dead_run);
-	close(dir);
-	for (int i = 0; i < NCONTROLLERS; i++)
-		dir_each(cgroup.base[i], remove_dead_run);
+	prepare_work(cgroup_base);
 }
 
 /* Becomes the one `launcher up` of this machine, and clears what a killed one has left. */
@@ -2586,7 +2588,7 @@ static void prepare_up(void)
 	char path[64];
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-	prepare_host("up");
+	prepare_host("up", "launcher");
 	journal_open("/proc/self/fd/2");
 	format(path, sizeof path, "%s/lock", host.work);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -2602,20 +2604,15 @@ static void prepare_up(void)
 	introduce();
 }
 
-/* Leaves nothing behind. What is still in use, by a `launcher run`, stays with it. */
-static void clear_host(void)
+/* Leaves nothing of `launcher up` behind. */
+static void clear_up(void)
 {
-	int work = open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (work >= 0)
-		tree_empty(work);
+	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	rmdir(host.work);
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (top >= 0) {
-			unlinkat(top, "launcher", AT_REMOVEDIR);
-			close(top);
-		}
+		unlinkat(top, "launcher", AT_REMOVEDIR);
+		close(top);
 	}
 }
 
@@ -2690,7 +2687,7 @@ static void print_bytes(const char *s, size_t n)
 /* Two units at most: 45s, 3m10s, 7h02m, 12d05h. */
 static const char *print_time(char buf[16], u64 ms)
 {
-	unsigned long long s = ms / 1000;
+	u64 s = ms / 1000;
 
 	if (s < 60)
 		format(buf, 16, "%llus", s);
@@ -2705,7 +2702,7 @@ static const char *print_time(char buf[16], u64 ms)
 
 static const char *print_size(char buf[16], u64 bytes)
 {
-	unsigned long long tenths = bytes * 10 >> 20;
+	u64 tenths = bytes * 10 >> 20;
 
 	format(buf, 16, "%llu.%lluM", tenths / 10, tenths % 10);
 	return buf;
@@ -2837,19 +2834,29 @@ static int run_wait(struct task *task, const sigset_t *signals)
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
+/* Clears what runs that were killed have left, here and there. */
+static void run_tidy(void)
+{
+	int dir = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	dir_each(dir, remove_dead_run);
+	close(dir);
+	for (int i = 0; i < NCONTROLLERS; i++)
+		dir_each(cgroup.base[i], remove_dead_run);
+}
+
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
 static int ask_run(int argc, char **argv)
 {
 	static struct container c;
 	static const int stdio[3] = { 0, 1, 2 };
-	char name[32];
+	const char *name = host.work + strlen("/run/");
 	struct task task;
 	sigset_t signals;
 	int failed, code = 125, skip = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
 
 	host.code = code;
-	format(name, sizeof name, "run-%d", getpid());
-	format(host.work, sizeof host.work, "/run/launcher-%s", name);
+	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
 	host.images = argv[0][0] == '/' ? "" : ".";
 	c = run;
 	c.name = name;
@@ -2860,7 +2867,8 @@ static int ask_run(int argc, char **argv)
 		die("what to run in it? launcher run %s -- COMMAND", argv[0]);
 	sigfillset(&signals);
 	sigprocmask(SIG_SETMASK, &signals, NULL);
-	prepare_host("run");
+	prepare_host("run", ".");
+	run_tidy();
 	if ((failed = cgroup_make(name, &c)))
 		say("%s", cgroup.why);
 	if (!failed && (failed = container_unpack(&c, &task)))
@@ -2872,11 +2880,11 @@ static int ask_run(int argc, char **argv)
 		else
 			code = run_wait(&task, &signals);
 	}
-	if (cgroup.version[MEMORY] && cgroup_oom_kills(name))
+	if (cgroup_oom_kills(name))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
 	cgroup_remove(name);
-	clear_host();
+	rmdir(host.work);
 	return code;
 }
 
@@ -3770,6 +3778,6 @@ int main(int argc, char **argv)
 	int command = supervise();
 	if (host.device)
 		end_device(command);
-	clear_host();
+	clear_up();
 	return 0;
 }
