@@ -397,12 +397,26 @@ static struct {
 	const char *as; /* who speaks */
 } journal = { .fd = STDERR_FILENO, .as = "launcher" };
 
-/* Is c part of text, after `before`? ASCII, a tab, or UTF-8 that is no control character of C1. */
-static int is_text(unsigned char before, unsigned char c)
+/* How many of n bytes at s are one printable character of UTF-8? 0: they begin with none. */
+static size_t text_length(const char *s, size_t n)
 {
-	if (c < 0x80)
-		return c == '\t' || (c >= ' ' && c != 0x7f);
-	return c >= 0xa0 || (before >= 0x80 && before != 0xc2);
+	static const uint32_t least[] = { ' ', 0xa0, 0x800,
+					  0x10000 }; /* no controls, no longer forms */
+	unsigned char first = s[0];
+	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+	uint32_t c = more ? first & 0x3f >> more : first;
+
+	if (more >= n || first >= 0xf8)
+		return 0;
+	for (size_t i = 1; i <= more; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if (c != '\t' &&
+	    (c < least[more] || c == 0x7f || (c >= 0xd800 && c < 0xe000) || c >= 0x110000))
+		return 0;
+	return more + 1;
 }
 
 /* Writes one line. What could steer a terminal becomes '?': a log is hostile input. */
@@ -411,8 +425,12 @@ static void log_line(const char *who, const char *s, size_t n)
 	char line[512];
 	size_t head = format(line, sizeof line, "%s%s: ", journal.kmsg ? "<6>" : "", who);
 
-	for (size_t i = 0; i < n && head < sizeof line - 1; i++)
-		line[head++] = is_text(i ? s[i - 1] : 0, s[i]) ? s[i] : '?';
+	for (size_t i = 0, step; i < n && head < sizeof line - 4; i += step) {
+		size_t good = text_length(s + i, n - i);
+		step = good ? good : 1;
+		memcpy(line + head, good ? s + i : "?", step);
+		head += step;
+	}
 	line[head++] = '\n';
 	if (write(journal.fd, line, head) != (ssize_t)head) {
 		journal.lost++;
@@ -1024,9 +1042,9 @@ static int tar_clean(struct tar *t, char *path)
 		from += strspn(from, "/");
 		size_t n = strcspn(from, "/");
 		if (n == 2 && !memcmp(from, "..", 2))
-			return refuse(t->m, "%s: the path has '..'", path);
+			return refuse(t->m, "a path with '..': %s", path);
 		if (n > NAME_MAX)
-			return refuse(t->m, "%s: a name is longer than %d bytes", path, NAME_MAX);
+			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, path);
 		if (n && !(n == 1 && *from == '.')) {
 			if (to != path)
 				*to++ = '/';
@@ -1044,7 +1062,7 @@ enum pax_key { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
 /* The keys of an extended header that matter here, and where their values belong. */
 static const struct {
 	const char *name;
-	enum { TEXT, NUMBER, TIME, SPARSE } as;
+	enum { TEXT, NUMBER, TIME } as;
 	size_t to;
 } pax_keys[] = {
 	[PAX_PATH] = { "path", TEXT, offsetof(struct tar, path) },
@@ -1053,10 +1071,6 @@ static const struct {
 	[PAX_UID] = { "uid", NUMBER, offsetof(struct tar, uid) },
 	[PAX_GID] = { "gid", NUMBER, offsetof(struct tar, gid) },
 	[PAX_MTIME] = { "mtime", TIME, offsetof(struct tar, mtime) },
-	{ "GNU.sparse.major", SPARSE, 0 },
-	{ "GNU.sparse.map", SPARSE, 0 },
-	{ "GNU.sparse.numblocks", SPARSE, 0 },
-	{ "GNU.sparse.size", SPARSE, 0 },
 };
 
 struct pax_record {
@@ -1132,8 +1146,6 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r)
 	case TIME:
 		failed = pax_time(p, end, (struct timespec *)(void *)to);
 		break;
-	case SPARSE:
-		return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 	}
 	if (failed)
 		return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
@@ -1161,17 +1173,21 @@ static int meta_pax(struct tar *t)
 	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header")))
 		return failed;
 	t->pax_size = t->size;
-	while ((got = pax_next(t, &at, &r)) > 0)
-		for (int k = 0; k < LEN(pax_keys); k++) {
-			const char *name = pax_keys[k].name;
-			if (strlen(name) != r.key_size || memcmp(name, r.key, r.key_size))
-				continue;
-			if (global || t->given & 1U << k)
-				return refuse(t->m, "%s: for several entries, or twice", name);
-			t->given |= 1U << k;
-			if ((failed = pax_set(t, k, &r)))
-				return failed;
-		}
+	while ((got = pax_next(t, &at, &r)) > 0) {
+		if (r.key_size > 11 && !memcmp(r.key, "GNU.sparse.", 11))
+			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
+		int k = 0;
+		while (k < LEN(pax_keys) && (strlen(pax_keys[k].name) != r.key_size ||
+					     memcmp(pax_keys[k].name, r.key, r.key_size)))
+			k++;
+		if (k == LEN(pax_keys))
+			continue;
+		if (global || t->given & 1U << k)
+			return refuse(t->m, "%s: for several entries, or twice", pax_keys[k].name);
+		t->given |= 1U << k;
+		if ((failed = pax_set(t, k, &r)))
+			return failed;
+	}
 	if (global)
 		t->pax_size = 0;
 	return got;
@@ -1442,7 +1458,7 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	if (t->fd >= 0)
 		close(t->fd);
 	if (failed && failed != -EBADMSG)
-		return refuse(t->m, "%s: %s", t->path, strerror(-failed));
+		return refuse(t->m, "%.*s: %s", 160, t->path, strerror(-failed));
 	return failed;
 }
 
@@ -1462,7 +1478,7 @@ static int tar_entry(struct tar *t, const uint8_t *h)
 	if (kind->make == make_file && *t->path && t->path[strlen(t->path) - 1] == '/')
 		kind = kind_of(t->type = '5'); /* so V7 wrote a directory */
 	if (t->size && !(kind->traits & DATA))
-		return refuse(t->m, "%s: data where none belongs", t->path);
+		return refuse(t->m, "data where none belongs: %s", t->path);
 	if ((failed = tar_clean(t, t->path)))
 		return failed;
 	if (!*t->path && t->type != '5')
@@ -1478,7 +1494,7 @@ static int tar_end(struct tar *t)
 {
 	ssize_t n;
 
-	if (t->given)
+	if (t->given || t->pax_size)
 		return corrupt(t->m, "an extended header without an entry");
 	while ((n = image_peek(t->m)) > 0)
 		for (; n; n--)
@@ -2804,6 +2820,8 @@ static int ask_unpack(int argc, char **argv)
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
 		die("a process to unpack in: %m");
+	if (WIFSIGNALED(status))
+		say("%s: unpacking: %s", argv[0], strsignal(WTERMSIG(status)));
 	if (!status && rename(temporary, into)) {
 		say("%s: %m", into);
 		status = 1;

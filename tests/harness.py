@@ -1,0 +1,171 @@
+"""What tests/container and tests/boot share: TAP, and programs whose output is awaited."""
+import os
+import re
+import select
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+os.chdir(TOP)
+
+
+class Tap:
+    count = failed = 0
+    lock = threading.RLock()  # boards are tested side by side
+
+
+def note(text):
+    with Tap.lock:
+        for line in str(text).splitlines():
+            print('#', line.encode('ascii', 'backslashreplace').decode(), flush=True)
+
+
+def ok(good, what, *details):
+    """Prints one result; the details only of a bad one. Returns whether it is good."""
+    with Tap.lock:
+        Tap.count += 1
+        Tap.failed += not good
+        print(f'{"ok" if good else "not ok"} {Tap.count} - {what}', flush=True)
+        for detail in () if good else details:
+            note(detail)
+    return bool(good)
+
+
+def equal(got, wanted, what, *details):
+    return ok(got == wanted, what, f'got:    {got!r}', f'wanted: {wanted!r}', *details)
+
+
+def match(got, pattern, what, *details):
+    return ok(re.search(pattern, got, re.M), what, f'got:    {got!r}', f'wanted: {pattern}', *details)
+
+
+def skip_all(reason):
+    print('1..0 # SKIP', reason)
+    sys.exit(0)
+
+
+def section(function, *args):
+    """Runs some checks; an exception is one more that has failed, and the rest goes on."""
+    start = time.monotonic()
+    try:
+        function(*args)
+    except Exception:
+        ok(False, f'{function.__name__} goes through', traceback.format_exc())
+    note(f'{function.__name__}: {time.monotonic() - start:.1f} s')
+
+
+def finish():
+    print(f'1..{Tap.count}')
+    sys.exit(Tap.failed > 0)
+
+
+def make(*args):
+    """A build that this test needs; without it there is nothing to test."""
+    done = subprocess.run(['make', '-s', *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        note(done.stdout)
+        print('Bail out! make', *args)
+        sys.exit(1)
+
+
+def until(condition, seconds=5):
+    """Polls what no event announces. Returns whether it came true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+REST = (  # where each row of tests/containers.h comes to rest: name, state, note
+    ('steady', 'up', ''), ('follower', 'up', ''), ('remote', 'up', ''), ('ticker', 'up', ''),
+    ('orphans', 'up', ''), ('spin', 'up', ''), ('stubborn', 'up', ''), ('quick', 'up', ''),
+    ('once', 'done', r'exit 3'), ('fine', 'done', r'exit 0'),
+    ('failing', 'backing-off', r'exit 4; restart in \d+ s'),
+    ('again', 'backing-off', r'exit 0; restart in \d+ s'),
+    ('crash', 'backing-off', r'exit 139 \(Segmentation fault\)'),
+    ('hog', 'done', r'out of memory: the limit is 4096 KiB'),
+    ('forks', 'up', ''),
+    ('corrupt', 'done', r'corrupt\.img: .*(checksum|corrupt)'),
+    ('missing', 'backing-off', r'missing\.img: No such file'),
+    ('unknown', 'done', r'no-such-command: No such file'),
+    ('notrun', 'done', r'/etc/passwd: Permission denied'),
+    ('late', 'waiting', 'waits for corrupt'),
+)
+
+
+def ps_rows(text):
+    """`launcher ps` as a table: name -> (state, pid, note)."""
+    rows = re.findall(r'^(\S+) +(\S+) +(\d+|-) +\S+ +\d+ +\S+ *(.*)$', text, re.M)
+    return {name: (state, pid, remark) for name, state, pid, remark in rows}
+
+
+def corrupt(good, bad):
+    """A copy of an image with one bit flipped."""
+    with open(good, 'rb') as file:
+        data = bytearray(file.read())
+    data[len(data) // 2] ^= 1
+    with open(bad, 'wb') as file:
+        file.write(data)
+
+
+class Program:
+    """A running program; what it prints is kept and awaited."""
+
+    def __init__(self, argv, **options):
+        options = {'stderr': subprocess.STDOUT, **options}
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+        self.text = ''
+        self.at = 0  # behind the latest match
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def read(self, seconds):
+        """Takes in what comes within that time. Returns False at the end of the output."""
+        fd = self.process.stdout.fileno()
+        if not select.select([fd], [], [], max(seconds, 0))[0]:
+            return True
+        got = os.read(fd, 65536)
+        self.text += got.decode(errors='replace').replace('\r', '')
+        return bool(got)
+
+    def expect(self, pattern, seconds=10):
+        """Waits for output that matches, behind the latest match. Returns the match or None."""
+        end = time.monotonic() + seconds
+        while not (found := re.compile(pattern, re.M).search(self.text, self.at)):
+            if time.monotonic() > end or not self.read(end - time.monotonic()):
+                return None
+        self.at = found.end()
+        return found
+
+    def says(self, pattern, what, seconds=10):
+        """expect() as a check."""
+        found = self.expect(pattern, seconds)
+        ok(found, what, f'wanted: {pattern}', 'output so far:', self.text[-3000:])
+        return found
+
+    def send(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def end(self, seconds=15):
+        """Waits for the end of the output and of the program. Returns its exit status, or None."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.read(end - time.monotonic()):
+            pass
+        try:
+            return self.process.wait(max(end - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            return None
