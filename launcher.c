@@ -98,8 +98,12 @@
 #endif
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define BY_NAME
+#define MOST_ROWS 24 /* clang folds no more in reasonable time */
 #else
 #define UNROLL _Pragma("GCC unroll 64")
+#define BY_NAME __attribute__((designated_init)) /* no field is initialised by its position */
+#define MOST_ROWS 64
 #endif
 #ifndef BOARD_MODULES
 #define BOARD_MODULES NULL /* a board whose kernel needs none, or loads its own */
@@ -160,7 +164,7 @@ struct container {
 	} stop;
 	unsigned console : 1; /* stdin, stdout and stderr are the console, not the log */
 	unsigned control : 1; /* has the launcher's verbs, in /dev/launcher */
-};
+} BY_NAME;
 
 /* A checked constant expression: n, if the condition holds. */
 #define CHECKED(n, condition, sentence)                                                            \
@@ -175,7 +179,8 @@ struct container {
 #define MILLISECONDS(n)                                                                            \
 	CHECKED((n)*1ULL, (n) >= 1 && (n) <= 60000, "MILLISECONDS(n): n is 1 to 60000")
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
-#define ENV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define ENV(...)                                                                                   \
+	(ARGV(__VA_ARGS__) + CHECKED(0, LEN(ARGV(__VA_ARGS__)) <= 57, "ENV: at most 56 words"))
 #define AFTER(...) ((const int[]){ __VA_ARGS__, -1 })
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
 #define CAP(name) (1ULL << CAP_##name)
@@ -192,7 +197,8 @@ struct container {
 
 #include CONFIG_H
 
-_Static_assert(NCONTAINERS >= 1 && NCONTAINERS <= 64, "policy: there are 1 to 64 containers");
+_Static_assert(NCONTAINERS >= 1 && NCONTAINERS <= MOST_ROWS,
+	       "policy: there are 1 to 64 containers, or to 24 when clang compiles");
 _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum has no row");
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
@@ -210,7 +216,6 @@ RULE(rule_backoff, "a .backoff.first is more than its .limit");
 RULE(rule_signal, "a .stop.signal is not a signal");
 RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
 RULE(rule_tmpfs, "a .tmpfs has no size, or a path that is not absolute or leads upwards");
-RULE(rule_env, "a row has more than 56 words in its .env");
 RULE(rule_console, "more than one row has the .console");
 
 static inline __attribute__((always_inline)) int name_ok(const char *s)
@@ -249,13 +254,6 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 		rule_signal();
 	if (c->restart > ALWAYS)
 		rule_restart();
-	UNROLL
-	for (int i = 0; i <= 56; i++) {
-		if (!c->env || !c->env[i])
-			break;
-		if (i == 56)
-			rule_env();
-	}
 	UNROLL
 	for (int i = 0; i <= 16; i++) {
 		if (!c->tmpfs || !c->tmpfs[i].path)
@@ -343,10 +341,14 @@ static void text_va(struct text *t, const char *f, va_list ap)
 		char fill = f[left] == '0' ? '0' : ' ';
 		for (f += left; *f >= '0' && *f <= '9'; f++)
 			width = width * 10 + *f - '0';
-		if (*f == '.' && *++f == '*')
-			precision = va_arg(ap, int), f++;
-		if (*f == 'l')
-			wide = 1, f += 2;
+		if (*f == '.') {
+			precision = va_arg(ap, int);
+			f += 2;
+		}
+		if (*f == 'l') {
+			wide = 1;
+			f += 2;
+		}
 		if (left)
 			width = -width;
 		if (*f == 's' || *f == 'm') {
@@ -1042,9 +1044,9 @@ static int tar_clean(struct tar *t, char *path)
 		from += strspn(from, "/");
 		size_t n = strcspn(from, "/");
 		if (n == 2 && !memcmp(from, "..", 2))
-			return refuse(t->m, "a path with '..': %s", path);
+			return refuse(t->m, "a path with '..': %s", from);
 		if (n > NAME_MAX)
-			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, path);
+			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, from);
 		if (n && !(n == 1 && *from == '.')) {
 			if (to != path)
 				*to++ = '/';
@@ -2252,7 +2254,7 @@ static const char **environment(const struct container *c)
 	int n = 0;
 
 	for (const char *const *e = c->env; e && *e; e++)
-		all[n++] = *e; /* at most 56, by the rules */
+		all[n++] = *e; /* at most 56, see ENV */
 	for (int d = 0, given = n; d < LEN(defaults); d++) {
 		size_t key = strcspn(defaults[d], "=") + 1;
 		int i = 0;
@@ -3442,7 +3444,7 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 {
 	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 1;
-	if (errno == EAGAIN || errno == EWOULDBLOCK)
+	if (errno == EAGAIN)
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, CLIENT, c - clients);
 	else
 		client_drop(c);
@@ -3595,7 +3597,7 @@ static void on_client(struct client *c)
 	if (!c->fd)
 		return;
 	ssize_t n = recv(c->fd, &r, sizeof r, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) { /* there is room: serve goes on */
+	if (n < 0 && errno == EAGAIN) { /* there is room: serve goes on */
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, CLIENT, c - clients);
 	} else if (n != sizeof r || c->asked) {
 		client_drop(c); /* it is gone, or it babbles */
