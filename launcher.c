@@ -1815,7 +1815,7 @@ static int mount_on(int at, const char *source, const char *type, unsigned long 
 }
 
 /* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
-static int bind_on(int root, int at, int from, const char *path)
+static int bind_on(int root, int at, int from, const char *path, unsigned long flags)
 {
 	char source[32];
 
@@ -1824,7 +1824,8 @@ static int bind_on(int root, int at, int from, const char *path)
 	int mounted = failed ? failed : path_open(root, path, O_PATH);
 	if (mounted < 0)
 		return mounted;
-	failed = mount_on(mounted, NULL, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, NULL);
+	flags |= MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID;
+	failed = mount_on(mounted, NULL, NULL, flags, NULL);
 	close(mounted);
 	return failed;
 }
@@ -1844,7 +1845,7 @@ static int hide(int root, int at, const char *path)
 	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3)))
 		failed = -ENODEV;
 	if (!failed)
-		failed = bind_on(root, at, null, path);
+		failed = bind_on(root, at, null, path, MS_NOEXEC);
 	if (null >= 0)
 		close(null);
 	return failed;
@@ -1892,12 +1893,12 @@ static int mount_do(int root, const struct mount_op *op)
 		failed = mount_on(at, NULL, NULL,
 				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
 	} else if (op->kind == LOCK) {
-		failed = bind_on(root, at, at, op->at);
+		failed = bind_on(root, at, at, op->at, PLAIN);
 	} else if (op->kind == HIDE) {
 		failed = hide(root, at, op->at);
 	} else {
 		int from = open(op->what, O_PATH | O_CLOEXEC);
-		failed = from < 0 ? -errno : bind_on(root, at, from, op->at);
+		failed = from < 0 ? -errno : bind_on(root, at, from, op->at, MS_NODEV);
 		if (from >= 0)
 			close(from);
 	}
@@ -2149,7 +2150,7 @@ static _Noreturn void unpacker(const struct container *c)
 	format(path, sizeof path, "%s/%s", host.images, c->image);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
-	    mount(c->image, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
+	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
@@ -2758,17 +2759,13 @@ static int control_connect(void)
 }
 
 /* Sends a request, prints the answer, and returns the exit status that comes with its end. */
-static int ask_supervisor(enum request_kind kind, int argc, char **argv)
+static int ask_supervisor(enum request_kind kind, int follow, const char *name)
 {
-	struct request request = { .kind = kind };
+	struct request request = { .kind = kind, .follow = follow };
 	static struct reply reply;
 
-	if (kind == ASK_LOGS && argc > 1 && !strcmp(argv[0], "-f")) {
-		request.follow = 1;
-		argv++;
-	}
-	if (argv[0] && format(request.name, sizeof request.name, "%s", argv[0]) != strlen(argv[0]))
-		die("there is no container '%s'", argv[0]);
+	if (name && format(request.name, sizeof request.name, "%s", name) != strlen(name))
+		die("there is no container '%s'", name);
 	int fd = control_connect();
 	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0)
 		die("asking the supervisor: %m");
@@ -2931,7 +2928,7 @@ static const struct verb {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 2, ASK_LOGS, NULL },
+	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
 	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
 	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
 	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
@@ -2966,18 +2963,21 @@ static int ask(int argc, char **argv)
 
 	while (v < end && strcmp(v->name, name))
 		v++;
-	argc -= argc > 1 ? 2 : 1;
-	argv += 2;
 	if (v == end) {
 		say("there is no verb '%s'; 'launcher help' lists them", name);
 		return USAGE;
 	}
+	argc -= argc > 1 ? 2 : 1;
+	argv += 2;
+	int follow = v->asks == ASK_LOGS && argc && !strcmp(argv[0], "-f");
+	argc -= follow;
+	argv += follow;
 	if (argc < v->least || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return USAGE;
 	}
 	if (v->asks != LOCAL)
-		return ask_supervisor(v->asks, argc, argv);
+		return ask_supervisor(v->asks, follow, argc ? argv[0] : NULL);
 	return v->run ? v->run(argc, argv) : help();
 }
 

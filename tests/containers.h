@@ -40,7 +40,7 @@ static const struct container containers[] = {
 	[TICKER] = {
 		.name    = "ticker",
 		.image   = "toybox.img",
-		.command = SHELL("n=0; while n=$((n+1)); do echo tick $n; sleep 0.1; done"),
+		.command = SHELL("n=0; while n=$((n+1)); do echo tick $n; sleep 0.01; done"),
 		.cpu     = { .max = PERCENT(20) },
 		SMALL,
 		.restart = ALWAYS,
@@ -74,7 +74,6 @@ static const struct container containers[] = {
 		.image   = "toybox.img",
 		.command = SHELL("exec sleep 1000"),
 		.stop    = { .signal = SIGKILL },
-		SMALL,
 		.restart = ALWAYS,
 	},
 	[ONCE] = {
