@@ -38,6 +38,8 @@ override CPPFLAGS += -isystem $(LZ4) -DBOARD_H='"board/$(BOARD)/board.h"' \
 override LDFLAGS  += -static-pie -s -Wl,--no-dynamic-linker,--gc-sections,--build-id=none \
                      -Wl,-z,text,-z,noseparate-code,-z,norelro
 
+MAKEFLAGS += -r
+
 all: $(O)/launcher
 
 $(O)/launcher: $(O)/launcher.o $(O)/lz4.o $(O)/xxhash.o

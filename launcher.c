@@ -2452,11 +2452,12 @@ static void read_cmdline(void)
 	int quoted = 0;
 
 	file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line);
+	line[strcspn(line, "\n")] = '\0';
 	for (int last = 0; !last; from++) {
 		last = !*from;
 		if (*from == '"') {
 			quoted = !quoted;
-		} else if (last || (!quoted && (*from == ' ' || *from == '\n' || *from == '\t'))) {
+		} else if (last || (!quoted && (*from == ' ' || *from == '\t'))) {
 			*to++ = '\0';
 			set_word(word);
 			word = to;
@@ -2542,11 +2543,26 @@ static void prepare_work(const char *cgroup_base)
 	cgroup_open(cgroup_base);
 }
 
+/* Lets the signals wait that the loop will read, so that nothing is left half made. */
+static sigset_t signals_hold(void)
+{
+	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (int i = 0; i < LEN(wanted); i++)
+		sigaddset(&set, wanted[i]);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return set;
+}
+
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
 static void boot(void)
 {
 	umask(022);
 	host.device = 1;
+	signals_hold();
 	leave_initramfs();
 	mount_device();
 	open_stdio("/dev/console");
@@ -2607,6 +2623,7 @@ static void prepare_up(void)
 	char path[64];
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
+	signals_hold();
 	prepare_host("up", "launcher");
 	journal_open("/proc/self/fd/2");
 	format(path, sizeof path, "%s/lock", host.work);
@@ -3022,6 +3039,7 @@ struct instance {
 	u64 delay;        /* ms before the next restart; 0: it has not failed lately */
 	u64 oom_kills;    /* of its cgroup, when the task was started */
 	unsigned restarts;
+	int left_out;   /* by the kernel command line, and not started since: nobody waits for it */
 	char note[128]; /* what happened last, for people */
 
 	struct instance *root;     /* the first row with the same image; of that one only: */
@@ -3084,6 +3102,7 @@ static enum state stay(struct instance *i)
 static enum state wait_turn(struct instance *i)
 {
 	i->wanted = YES;
+	i->left_out = NO;
 	i->deadline = 0;
 	return WAITING;
 }
@@ -3363,7 +3382,7 @@ static void on_children(void)
 static const struct instance *waits_for(const struct instance *i)
 {
 	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
-		if (instances[*row].state != UP)
+		if (instances[*row].state != UP && !instances[*row].left_out)
 			return &instances[*row];
 	return i->root->unpacker; /* of the image that both share */
 }
@@ -3671,14 +3690,8 @@ static void on_signal(void)
 
 static void signals_open(void)
 {
-	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
-	sigset_t set;
+	sigset_t set = signals_hold();
 
-	sigemptyset(&set);
-	for (int i = 0; i < LEN(wanted); i++)
-		sigaddset(&set, wanted[i]);
-	sigprocmask(SIG_SETMASK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	watch(EPOLL_CTL_ADD, signals, EPOLLIN, SIGNALS, 0);
 }
@@ -3713,17 +3726,23 @@ static void logs_open(void)
 /* What the kernel command line leaves over starts, in the order of the table. */
 static void start_all(void)
 {
+	int left_out = 0;
+
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
 			i->root++;
 		i->state = DONE;
-		if ((host.only && !word_in(host.only, name)) ||
-		    (host.skip && word_in(host.skip, name)))
-			note(i, "not wanted by the kernel command line");
+		i->left_out = (host.only && !word_in(host.only, name)) ||
+			      (host.skip && word_in(host.skip, name));
+		left_out += i->left_out;
+		if (i->left_out)
+			note(i, "left out by the kernel command line");
 		else
 			happen(i, START);
 	}
+	if (left_out)
+		say("%d containers are left out by the kernel command line", left_out);
 }
 
 static int all_done(void)
