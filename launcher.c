@@ -705,7 +705,7 @@ struct image {
 	size_t in_at, in_end;   /* what is read and not used yet */
 	size_t out_at, out_end; /* what is decoded and not used yet */
 	unsigned frames;        /* seen so far */
-	enum { BETWEEN, STANDARD, LEGACY } inside;
+	enum { IN_NONE, IN_STANDARD, IN_LEGACY } inside;
 	int linked, block_sum, content_sum, sized;
 	size_t block_max;
 	u64 size, made; /* bytes that the frame promises, has given */
@@ -823,7 +823,7 @@ static int frame_standard(struct image *m)
 	p = image_take(m, 4 + n + 1) + 4;
 	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
 		return corrupt(m, "the checksum of a frame header does not match");
-	m->inside = STANDARD;
+	m->inside = IN_STANDARD;
 	m->linked = !(flags & 0x20);
 	m->block_sum = flags & 0x10;
 	m->content_sum = flags & 4;
@@ -850,7 +850,7 @@ static int frame_next(struct image *m)
 		got = frame_standard(m);
 	} else if (magic == LEGACY_MAGIC) {
 		image_take(m, 4);
-		m->inside = LEGACY;
+		m->inside = IN_LEGACY;
 		m->linked = 0;
 		m->block_max = LEGACY_BLOCK;
 	} else if (magic >> 4 == SKIP_MAGIC >> 4) {
@@ -865,7 +865,7 @@ static int frame_next(struct image *m)
 /* The end mark of a standard frame has been read: does the frame keep its promises? */
 static int frame_end(struct image *m)
 {
-	m->inside = BETWEEN;
+	m->inside = IN_NONE;
 	if (m->content_sum) {
 		int got = image_must(m, 4, "cut short before the checksum of a frame");
 		if (got < 0)
@@ -900,7 +900,7 @@ static int block_decode(struct image *m, size_t n, int stored)
 						     (const char *)to - seen, seen);
 	if (made < 0)
 		return corrupt(m, "a block does not decode");
-	if (m->inside == STANDARD && m->content_sum)
+	if (m->inside == IN_STANDARD && m->content_sum)
 		XXH32_update(&m->hash, to, made);
 	m->out_at = m->out_end;
 	m->out_end += made;
@@ -921,17 +921,17 @@ static int block_next(struct image *m)
 	static const char *const cut = "cut short in a block";
 	int got = image_need(m, 4);
 
-	if (m->inside == LEGACY && !got && m->in_at == m->in_end) {
-		m->inside = BETWEEN;
+	if (m->inside == IN_LEGACY && !got && m->in_at == m->in_end) {
+		m->inside = IN_NONE;
 		return 1;
 	}
 	if (got <= 0)
 		return got < 0 ? got : corrupt(m, cut);
-	int legacy = m->inside == LEGACY;
+	int legacy = m->inside == IN_LEGACY;
 	uint32_t word = le32(m->in + m->in_at), n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
 	if (legacy && is_magic(word)) {
-		m->inside = BETWEEN; /* a legacy frame has no end mark */
+		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
 	image_take(m, 4);
@@ -954,7 +954,7 @@ static int block_next(struct image *m)
 static ssize_t image_peek(struct image *m)
 {
 	while (m->out_at == m->out_end) {
-		int got = m->inside == BETWEEN ? frame_next(m) : block_next(m);
+		int got = m->inside == IN_NONE ? frame_next(m) : block_next(m);
 		if (got <= 0)
 			return got;
 	}
@@ -1064,15 +1064,15 @@ enum pax_key { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
 /* The keys of an extended header that matter here, and where their values belong. */
 static const struct {
 	const char *name;
-	enum { TEXT, NUMBER, TIME } as;
+	enum { AS_TEXT, AS_NUMBER, AS_TIME } as;
 	size_t to;
 } pax_keys[] = {
-	[PAX_PATH] = { "path", TEXT, offsetof(struct tar, path) },
-	[PAX_LINK] = { "linkpath", TEXT, offsetof(struct tar, link) },
-	[PAX_SIZE] = { "size", NUMBER, offsetof(struct tar, size) },
-	[PAX_UID] = { "uid", NUMBER, offsetof(struct tar, uid) },
-	[PAX_GID] = { "gid", NUMBER, offsetof(struct tar, gid) },
-	[PAX_MTIME] = { "mtime", TIME, offsetof(struct tar, mtime) },
+	[PAX_PATH] = { "path", AS_TEXT, offsetof(struct tar, path) },
+	[PAX_LINK] = { "linkpath", AS_TEXT, offsetof(struct tar, link) },
+	[PAX_SIZE] = { "size", AS_NUMBER, offsetof(struct tar, size) },
+	[PAX_UID] = { "uid", AS_NUMBER, offsetof(struct tar, uid) },
+	[PAX_GID] = { "gid", AS_NUMBER, offsetof(struct tar, gid) },
+	[PAX_MTIME] = { "mtime", AS_TIME, offsetof(struct tar, mtime) },
 };
 
 struct pax_record {
@@ -1137,15 +1137,15 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r)
 	int failed = 0;
 
 	switch (pax_keys[key].as) {
-	case TEXT:
+	case AS_TEXT:
 		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
 		if (!failed)
 			format(to, PATH_MAX, "%.*s", (int)r->size, p);
 		break;
-	case NUMBER:
+	case AS_NUMBER:
 		failed = pax_number(&p, end, (i64 *)(void *)to) || p != end;
 		break;
-	case TIME:
+	case AS_TIME:
 		failed = pax_time(p, end, (struct timespec *)(void *)to);
 		break;
 	}
@@ -1365,7 +1365,7 @@ static int make_node(struct tar *t)
 	return 0;
 }
 
-enum { DATA = 1, META = 2, BARE = 4 }; /* has data; is about the next entry; has no owner */
+enum { HAS_DATA = 1, IS_META = 2, IS_BARE = 4 }; /* IS_META: of the next; IS_BARE: no owner */
 
 /* What each type of entry becomes. */
 static const struct kind {
@@ -1373,18 +1373,18 @@ static const struct kind {
 	unsigned traits;
 	int (*make)(struct tar *t);
 } kinds[] = {
-	{ '0', DATA, make_file },
-	{ '7', DATA, make_file },
-	{ '1', BARE, make_link },
+	{ '0', HAS_DATA, make_file },
+	{ '7', HAS_DATA, make_file },
+	{ '1', IS_BARE, make_link },
 	{ '2', 0, make_symlink },
-	{ '3', BARE, make_node },
-	{ '4', BARE, make_node },
+	{ '3', IS_BARE, make_node },
+	{ '4', IS_BARE, make_node },
 	{ '5', 0, make_dir },
 	{ '6', 0, make_fifo },
-	{ 'x', DATA | META, meta_pax },
-	{ 'g', DATA | META, meta_pax },
-	{ 'L', DATA | META, meta_long },
-	{ 'K', DATA | META, meta_long },
+	{ 'x', HAS_DATA | IS_META, meta_pax },
+	{ 'g', HAS_DATA | IS_META, meta_pax },
+	{ 'L', HAS_DATA | IS_META, meta_long },
+	{ 'K', HAS_DATA | IS_META, meta_long },
 };
 
 static const struct kind *kind_of(unsigned char type)
@@ -1455,7 +1455,7 @@ static int entry_make(struct tar *t, const struct kind *kind)
 			   !unlinkat(t->dir, t->leaf, AT_REMOVEDIR);
 		failed = gone ? kind->make(t) : -errno;
 	}
-	if (!failed && !(kind->traits & BARE))
+	if (!failed && !(kind->traits & IS_BARE))
 		failed = entry_finish(t);
 	if (t->fd >= 0)
 		close(t->fd);
@@ -1474,12 +1474,12 @@ static int tar_entry(struct tar *t, const uint8_t *h)
 	const struct kind *kind = kind_of(t->type);
 	if (!kind)
 		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
-	if (kind->traits & META)
+	if (kind->traits & IS_META)
 		return kind->make(t);
 	header_names(t, h);
 	if (kind->make == make_file && *t->path && t->path[strlen(t->path) - 1] == '/')
 		kind = kind_of(t->type = '5'); /* so V7 wrote a directory */
-	if (t->size && !(kind->traits & DATA))
+	if (t->size && !(kind->traits & HAS_DATA))
 		return refuse(t->m, "data where none belongs: %s", t->path);
 	if ((failed = tar_clean(t, t->path)))
 		return failed;
@@ -1533,14 +1533,14 @@ static int image_unpack(struct image *m, int root)
  * Limits are written before anything runs in it. What a kernel lacks is an error, not a shrug.
  */
 
-enum controller { MEMORY, PIDS, CPU, NCONTROLLERS };
+enum controller { CG_MEMORY, CG_PIDS, CG_CPU, NCONTROLLERS };
 
 static const struct {
 	const char *name, *option;
 } controllers[] = {
-	[MEMORY] = { "memory", "CONFIG_MEMCG" },
-	[PIDS] = { "pids", "CONFIG_CGROUP_PIDS" },
-	[CPU] = { "cpu", "CONFIG_CFS_BANDWIDTH" },
+	[CG_MEMORY] = { "memory", "CONFIG_MEMCG" },
+	[CG_PIDS] = { "pids", "CONFIG_CGROUP_PIDS" },
+	[CG_CPU] = { "cpu", "CONFIG_CFS_BANDWIDTH" },
 };
 
 static struct {
@@ -1550,7 +1550,7 @@ static struct {
 } cgroup;
 
 #define FIELD(name) offsetof(struct container, name)
-enum { FIXED = -1 };
+enum { NO_FIELD = -1 };
 
 static const struct knob {
 	enum controller on;
@@ -1560,20 +1560,21 @@ static const struct knob {
 	int field;           /* of struct container, or FIXED */
 	u64 otherwise;       /* the value when the row says nothing */
 } knobs[] = {
-	{ MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max),
+	{ CG_MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max),
 	  DEFAULT_MEMORY },
-	{ MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max), DEFAULT_MEMORY },
-	{ MEMORY, YES, "memory.swap.max", NULL, "", FIXED, 0 },
-	{ MEMORY, NO, "memory.oom.group", NULL, "", FIXED, 1 },
-	{ PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), DEFAULT_PIDS },
-	{ CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), DEFAULT_CPU },
+	{ CG_MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max),
+	  DEFAULT_MEMORY },
+	{ CG_MEMORY, YES, "memory.swap.max", NULL, "", NO_FIELD, 0 },
+	{ CG_MEMORY, NO, "memory.oom.group", NULL, "", NO_FIELD, 1 },
+	{ CG_PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), DEFAULT_PIDS },
+	{ CG_CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), DEFAULT_CPU },
 };
 
 static u64 knob_value(const struct knob *k, const struct container *c)
 {
 	u64 value = 0;
 
-	if (k->field != FIXED)
+	if (k->field != NO_FIELD)
 		memcpy(&value, (const char *)c + k->field, sizeof value);
 	return value ? value : k->otherwise;
 }
@@ -1708,13 +1709,13 @@ static u64 cgroup_number(const char *name, enum controller on, const char *v2, c
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
 static u64 cgroup_oom_kills(const char *name)
 {
-	return cgroup_number(name, MEMORY, "memory.events", "memory.oom_control", "oom_kill");
+	return cgroup_number(name, CG_MEMORY, "memory.events", "memory.oom_control", "oom_kill");
 }
 
 /* Bytes charged to it now. */
 static u64 cgroup_memory(const char *name)
 {
-	return cgroup_number(name, MEMORY, "memory.current", "memory.usage_in_bytes", "");
+	return cgroup_number(name, CG_MEMORY, "memory.current", "memory.usage_in_bytes", "");
 }
 
 /* Kills all that is in it, at once (v2, Linux 5.14). Without that, the pid namespace does it. */
@@ -1748,14 +1749,14 @@ static int cgroup_remove(const char *name)
  */
 
 enum mount_kind {
-	MOUNT, /* a new file system of the type `what`, with `options` */
-	DIR,   /* a directory */
-	LINK,  /* a symbolic link to `what` */
-	NODE,  /* a character device, bound nowhere else: mode 0666 */
-	BIND,  /* what `what` is outside, read-only, on a file */
-	SEAL,  /* what is mounted there becomes read-only */
-	LOCK,  /* what is there, if it is, becomes read-only */
-	HIDE,  /* what is there, if it is, is covered by something empty */
+	DO_MOUNT, /* a new file system of the type `what`, with `options` */
+	DO_DIR,   /* a directory */
+	DO_LINK,  /* a symbolic link to `what` */
+	DO_NODE,  /* a character device, bound nowhere else: mode 0666 */
+	DO_BIND,  /* what `what` is outside, read-only, on a file */
+	DO_SEAL,  /* what is mounted there becomes read-only */
+	DO_LOCK,  /* what is there, if it is, becomes read-only */
+	DO_HIDE,  /* what is there, if it is, is covered by something empty */
 };
 
 struct mount_op {
@@ -1765,43 +1766,43 @@ struct mount_op {
 	unsigned long flags;
 };
 
-enum { PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
+enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
 static const struct mount_op container_mounts[] = {
-	{ MOUNT, "proc", "proc", NULL, PLAIN },
-	{ MOUNT, "sys", "sysfs", NULL, PLAIN | MS_RDONLY },
-	{ MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
-	{ NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
-	{ NODE, "dev/zero", NULL, NULL, DEVICE(1, 5) },
-	{ NODE, "dev/full", NULL, NULL, DEVICE(1, 7) },
-	{ NODE, "dev/random", NULL, NULL, DEVICE(1, 8) },
-	{ NODE, "dev/urandom", NULL, NULL, DEVICE(1, 9) },
-	{ NODE, "dev/tty", NULL, NULL, DEVICE(5, 0) },
-	{ LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
-	{ LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
-	{ LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
-	{ LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
-	{ LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
-	{ DIR, "dev/pts", NULL, NULL, 0 },
-	{ MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
+	{ DO_MOUNT, "proc", "proc", NULL, MS_PLAIN },
+	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY },
+	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
+	{ DO_NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
+	{ DO_NODE, "dev/zero", NULL, NULL, DEVICE(1, 5) },
+	{ DO_NODE, "dev/full", NULL, NULL, DEVICE(1, 7) },
+	{ DO_NODE, "dev/random", NULL, NULL, DEVICE(1, 8) },
+	{ DO_NODE, "dev/urandom", NULL, NULL, DEVICE(1, 9) },
+	{ DO_NODE, "dev/tty", NULL, NULL, DEVICE(5, 0) },
+	{ DO_LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
+	{ DO_LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
+	{ DO_LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
+	{ DO_LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
+	{ DO_LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
+	{ DO_DIR, "dev/pts", NULL, NULL, 0 },
+	{ DO_MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
 	  MS_NOSUID | MS_NOEXEC },
-	{ DIR, "dev/shm", NULL, NULL, 0 },
-	{ MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", PLAIN },
-	{ HIDE, "proc/acpi", NULL, NULL, 0 },
-	{ HIDE, "proc/asound", NULL, NULL, 0 },
-	{ HIDE, "proc/kallsyms", NULL, NULL, 0 },
-	{ HIDE, "proc/kcore", NULL, NULL, 0 },
-	{ HIDE, "proc/keys", NULL, NULL, 0 },
-	{ HIDE, "proc/latency_stats", NULL, NULL, 0 },
-	{ HIDE, "proc/sched_debug", NULL, NULL, 0 },
-	{ HIDE, "proc/scsi", NULL, NULL, 0 },
-	{ HIDE, "proc/timer_list", NULL, NULL, 0 },
-	{ HIDE, "sys/firmware", NULL, NULL, 0 },
-	{ LOCK, "proc/bus", NULL, NULL, 0 },
-	{ LOCK, "proc/fs", NULL, NULL, 0 },
-	{ LOCK, "proc/irq", NULL, NULL, 0 },
-	{ LOCK, "proc/sys", NULL, NULL, 0 },
-	{ LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
+	{ DO_DIR, "dev/shm", NULL, NULL, 0 },
+	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN },
+	{ DO_HIDE, "proc/acpi", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/asound", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/kallsyms", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/kcore", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/keys", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/latency_stats", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/sched_debug", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/scsi", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/timer_list", NULL, NULL, 0 },
+	{ DO_HIDE, "sys/firmware", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/bus", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/fs", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/irq", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/sys", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
 };
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
@@ -1838,7 +1839,7 @@ static int hide(int root, int at, const char *path)
 	if (fstat(at, &st))
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return mount_on(at, "none", "tmpfs", PLAIN | MS_RDONLY,
+		return mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
 				"size=4k,nr_inodes=2,mode=0555");
 	int null = path_open(root, "dev/null", O_PATH);
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
@@ -1861,12 +1862,12 @@ static int mount_name(int root, const struct mount_op *op)
 	int dir = path_open(root, parent, O_PATH | O_DIRECTORY), failed = 0;
 	if (dir < 0)
 		return dir;
-	if (op->kind == DIR)
+	if (op->kind == DO_DIR)
 		failed = mkdirat(dir, leaf, 0755);
-	else if (op->kind == LINK)
+	else if (op->kind == DO_LINK)
 		failed = symlinkat(op->what, dir, leaf);
 	else
-		failed = mknodat(dir, leaf, (op->kind == NODE ? S_IFCHR : S_IFREG) | 0666,
+		failed = mknodat(dir, leaf, (op->kind == DO_NODE ? S_IFCHR : S_IFREG) | 0666,
 				 op->flags);
 	failed = failed ? -errno : 0;
 	close(dir);
@@ -1878,23 +1879,23 @@ static int mount_do(int root, const struct mount_op *op)
 {
 	int failed = 0;
 
-	if (op->kind == DIR || op->kind == LINK || op->kind == NODE)
+	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
 		return mount_name(root, op);
-	if (op->kind == BIND && (failed = mount_name(root, op)))
+	if (op->kind == DO_BIND && (failed = mount_name(root, op)))
 		return failed;
-	int at = path_open(root, op->at, O_PATH | (op->kind == MOUNT ? O_DIRECTORY : 0));
-	if (at == -ENOENT && (op->kind == LOCK || op->kind == HIDE))
+	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
+	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE))
 		return 0;
 	if (at < 0)
 		return at;
-	if (op->kind == MOUNT) {
+	if (op->kind == DO_MOUNT) {
 		failed = mount_on(at, "none", op->what, op->flags, op->options);
-	} else if (op->kind == SEAL) {
+	} else if (op->kind == DO_SEAL) {
 		failed = mount_on(at, NULL, NULL,
 				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
-	} else if (op->kind == LOCK) {
-		failed = bind_on(root, at, at, op->at, PLAIN);
-	} else if (op->kind == HIDE) {
+	} else if (op->kind == DO_LOCK) {
+		failed = bind_on(root, at, at, op->at, MS_PLAIN);
+	} else if (op->kind == DO_HIDE) {
 		failed = hide(root, at, op->at);
 	} else {
 		int from = open(op->what, O_PATH | O_CLOEXEC);
@@ -2183,17 +2184,18 @@ static void construct_mounts(const struct container *c, int root)
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu", t->size,
 		       t->size / 1024);
-		mount_or_die(root, &(struct mount_op){ MOUNT, t->path, "tmpfs", options, PLAIN });
+		mount_or_die(root,
+			     &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN });
 	}
 	format(path, sizeof path, "%s/control", host.work);
 	const struct mount_op control[] = {
-		{ DIR, "dev/launcher", NULL, NULL, 0 },
-		{ BIND, "dev/launcher/control", path, NULL, 0 },
-		{ BIND, "dev/launcher/launcher", host.self, NULL, 0 },
+		{ DO_DIR, "dev/launcher", NULL, NULL, 0 },
+		{ DO_BIND, "dev/launcher/control", path, NULL, 0 },
+		{ DO_BIND, "dev/launcher/launcher", host.self, NULL, 0 },
 	};
 	for (int i = 0; i < LEN(control) && c->control; i++)
 		mount_or_die(root, &control[i]);
-	mount_or_die(root, &(struct mount_op){ SEAL, "dev", NULL, NULL, 0 });
+	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0 });
 }
 
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
@@ -2344,11 +2346,11 @@ static const struct {
 	const char *at, *type, *options;
 	unsigned long flags;
 } device_mounts[] = {
-	{ "/proc", "proc", NULL, PLAIN },
-	{ "/sys", "sysfs", NULL, PLAIN },
+	{ "/proc", "proc", NULL, MS_PLAIN },
+	{ "/sys", "sysfs", NULL, MS_PLAIN },
 	{ "/dev", "devtmpfs", "mode=755", MS_NOSUID | MS_NOEXEC },
-	{ "/run", "tmpfs", "mode=755,size=1m", PLAIN },
-	{ "/sys/fs/cgroup", "cgroup2", NULL, PLAIN },
+	{ "/run", "tmpfs", "mode=755,size=1m", MS_PLAIN },
+	{ "/sys/fs/cgroup", "cgroup2", NULL, MS_PLAIN },
 };
 
 /* pivot_root(2) refuses the initramfs as an old root; a bind of it, moved over it, is accepted. */
@@ -2528,8 +2530,8 @@ static void introduce(void)
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
 	    kernel.machine, (u64)memory.totalram * memory.mem_unit >> 20);
 	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers",
-	    versions[cgroup.version[MEMORY]], versions[cgroup.version[PIDS]],
-	    versions[cgroup.version[CPU]], NCONTAINERS);
+	    versions[cgroup.version[CG_MEMORY]], versions[cgroup.version[CG_PIDS]],
+	    versions[cgroup.version[CG_CPU]], NCONTAINERS);
 }
 
 /* Where the roots will be, and the executable that rows with .control get. */
@@ -2676,11 +2678,11 @@ static void end_device(int command)
  */
 
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
-enum { USAGE = 2 };
+enum { EXIT_USAGE = 2 };
 
 /* clang-format off */
 enum request_kind {
-	LOCAL, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT
+	ASK_SELF, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT
 };
 /* clang-format on */
 
@@ -2951,11 +2953,11 @@ static const struct verb {
 	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
 	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
 	{ "reboot", "", "stop all containers, then start the device anew", 0, 0, ASK_REBOOT, NULL },
-	{ "up", "[DIR]", "supervise the containers here; DIR: their images", 0, 1, LOCAL, ask_up },
-	{ "run", "IMAGE -- COMMAND", "a container in the foreground", 1, INT_MAX, LOCAL, ask_run },
-	{ "unpack", "IMAGE DIR", "unpack an image into a new directory", 2, 2, LOCAL, ask_unpack },
-	{ "version", "", "print the version and the board", 0, 0, LOCAL, ask_version },
-	{ "help", "", "print this", 0, 0, LOCAL, NULL },
+	{ "up", "[DIR]", "supervise the containers, with images of DIR", 0, 1, ASK_SELF, ask_up },
+	{ "run", "IMAGE -- COMMAND", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
+	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
+	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
+	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
 };
 /* clang-format on */
 
@@ -2982,7 +2984,7 @@ static int ask(int argc, char **argv)
 		v++;
 	if (v == end) {
 		say("there is no verb '%s'; 'launcher help' lists them", name);
-		return USAGE;
+		return EXIT_USAGE;
 	}
 	argc -= argc > 1 ? 2 : 1;
 	argv += 2;
@@ -2991,9 +2993,9 @@ static int ask(int argc, char **argv)
 	argv += follow;
 	if (argc < v->least || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
-		return USAGE;
+		return EXIT_USAGE;
 	}
-	if (v->asks != LOCAL)
+	if (v->asks != ASK_SELF)
 		return ask_supervisor(v->asks, follow, argc ? argv[0] : NULL);
 	return v->run ? v->run(argc, argv) : help();
 }
@@ -3009,20 +3011,27 @@ static int ask(int argc, char **argv)
  * time that has come are events too.
  */
 
-#define STATES(X) X(WAITING) X(UNPACKING) X(STARTING) X(UP) X(STOPPING) X(BACKOFF) X(DONE)
-#define EVENTS(X, s) X(s, START) X(s, STOP) X(s, GO) X(s, EXECED) X(s, EXITED) X(s, TIMEOUT)
+/* clang-format off */
+#define STATES(X)                                                                                  \
+	X(IS_WAITING) X(IS_UNPACKING) X(IS_STARTING) X(IS_UP) X(IS_STOPPING)                       \
+	X(IS_BACKING_OFF) X(IS_DONE)
+#define EVENTS(X, s)                                                                               \
+	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
+	X(s, ON_GO)                  /* nothing is in its way */                                   \
+	X(s, ON_EXECED)              /* the workload runs */                                       \
+	X(s, ON_EXITED)              /* the task is gone */                                        \
+	X(s, ON_TIMEOUT)             /* its deadline has passed */
 
 #define NAME_ONLY(name) name,
 #define EVENT_ONLY(state, name) name,
 enum state { STATES(NAME_ONLY) NSTATES };
-enum event {
-	EVENTS(EVENT_ONLY, ) /* START, STOP: somebody wants it; GO: nothing is in its way */
-	NEVENTS              /* EXECED: the workload runs; EXITED: the child is gone */
-};
+enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
+/* clang-format on */
 
 static const char *const state_names[] = {
-	[WAITING] = "waiting",   [UNPACKING] = "unpacking", [STARTING] = "starting", [UP] = "up",
-	[STOPPING] = "stopping", [BACKOFF] = "backing-off", [DONE] = "done",
+	[IS_WAITING] = "waiting", [IS_UNPACKING] = "unpacking", [IS_STARTING] = "starting",
+	[IS_UP] = "up",           [IS_STOPPING] = "stopping",   [IS_BACKING_OFF] = "backing-off",
+	[IS_DONE] = "done",
 };
 
 enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000 }; /* ms */
@@ -3030,12 +3039,12 @@ enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log *
 
 struct instance {
 	enum state state;
-	int wanted;       /* it shall run: what a STOPPING one does when it has stopped */
+	int wanted;       /* it shall run: what a stopping one does when it has stopped */
 	struct task task; /* the unpacker, or the container's PID 1; never a second one */
 	int status;       /* of the latest task: exit status, or 128 + signal */
 	int log[2];       /* pipe that is stdout and stderr, in every incarnation */
 	u64 since;        /* when the state was entered; all times are now() */
-	u64 deadline;     /* when TIMEOUT is due; 0: never */
+	u64 deadline;     /* when its time is up; 0: never */
 	u64 delay;        /* ms before the next restart; 0: it has not failed lately */
 	u64 oom_kills;    /* of its cgroup, when the task was started */
 	unsigned restarts;
@@ -3053,7 +3062,7 @@ static int poller = -1; /* epoll of the loop */
 static int ending;      /* the command for reboot(2) that comes next; nothing is started */
 static u64 end_by;      /* when patience with that ends */
 
-enum source { SIGNALS, CONTROL, CLIENT, REPORT, LOG };
+enum source { FROM_SIGNALS, FROM_CONTROL, FROM_CLIENT, FROM_REPORT, FROM_LOG };
 
 static const struct container *row_of(const struct instance *i)
 {
@@ -3084,7 +3093,7 @@ static void release(struct instance *i)
 	int users = 0;
 
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
-		users += k != i && k->root == i->root && k->state != DONE;
+		users += k != i && k->root == i->root && k->state != IS_DONE;
 	if (i->root->unpacked && !users) {
 		i->root->unpacked = NO;
 		root_drop(row_of(i)->image);
@@ -3104,7 +3113,7 @@ static enum state wait_turn(struct instance *i)
 	i->wanted = YES;
 	i->left_out = NO;
 	i->deadline = 0;
-	return WAITING;
+	return IS_WAITING;
 }
 
 static enum state finish(struct instance *i)
@@ -3113,7 +3122,7 @@ static enum state finish(struct instance *i)
 	i->deadline = 0;
 	i->delay = 0;
 	release(i);
-	return DONE;
+	return IS_DONE;
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
@@ -3127,13 +3136,13 @@ static enum state conclude(struct instance *i, int failed)
 		say("%s: %s", c->name, i->note);
 		return finish(i);
 	}
-	if (i->state == UP && now() - i->since >= limit)
+	if (i->state == IS_UP && now() - i->since >= limit)
 		i->delay = 0; /* it has been well for long enough */
 	i->delay = !i->delay ? first : i->delay * 2 < limit ? i->delay * 2 : limit;
 	i->deadline = now() + i->delay;
 	say("%s: %s; restart in %llu.%llu s", c->name, i->note, i->delay / 1000,
 	    i->delay % 1000 / 100);
-	return BACKOFF;
+	return IS_BACKING_OFF;
 }
 
 static enum state retry(struct instance *i)
@@ -3149,10 +3158,10 @@ static enum state begin(struct instance *i, int failed, enum state next)
 		note(i, "no process for it: %s", strerror(-failed));
 		return conclude(i, YES);
 	}
-	if (next == UNPACKING)
+	if (next == IS_UNPACKING)
 		i->root->unpacker = i;
-	watch(EPOLL_CTL_ADD, i->task.report, EPOLLIN, REPORT, i - instances);
-	i->deadline = next == STARTING ? now() + START_LIMIT : 0;
+	watch(EPOLL_CTL_ADD, i->task.report, EPOLLIN, FROM_REPORT, i - instances);
+	i->deadline = next == IS_STARTING ? now() + START_LIMIT : 0;
 	return next;
 }
 
@@ -3166,7 +3175,7 @@ static enum state build(struct instance *i)
 	int failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
 	if (null >= 0)
 		close(null);
-	return begin(i, failed, STARTING);
+	return begin(i, failed, IS_STARTING);
 }
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
@@ -3187,14 +3196,14 @@ static enum state launch(struct instance *i)
 	if (i->root->unpacked)
 		return build(i);
 	i->oom_kills = cgroup_oom_kills(c->name);
-	return begin(i, container_unpack(c, &i->task), UNPACKING);
+	return begin(i, container_unpack(c, &i->task), IS_UNPACKING);
 }
 
 static enum state up(struct instance *i)
 {
 	i->deadline = 0;
 	say("%s: up", row_of(i)->name);
-	return UP;
+	return IS_UP;
 }
 
 /* Explains the end of a task: its last words, else the limit that it hit, else its status. */
@@ -3260,11 +3269,11 @@ static enum state terminate(struct instance *i)
 	i->wanted = NO;
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
-		return STOPPING;
+		return IS_STOPPING;
 	}
 	signal_task(i, c->stop.signal ? c->stop.signal : SIGTERM);
 	i->deadline = now() + (c->stop.grace ? c->stop.grace : SECONDS(5));
-	return STOPPING;
+	return IS_STOPPING;
 }
 
 static enum state want(struct instance *i)
@@ -3288,18 +3297,18 @@ static enum state stopped(struct instance *i)
 
 /* clang-format off */
 #define ROW(state, start, stop, go, execed, exited, timeout)                                       \
-	[state] = { [START] = start, [STOP] = stop, [GO] = go, [EXECED] = execed,                  \
-		    [EXITED] = exited, [TIMEOUT] = timeout }
+	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go,                            \
+		    [ON_EXECED] = execed, [ON_EXITED] = exited, [ON_TIMEOUT] = timeout }
 
 static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
-	/*              START      STOP       GO      EXECED  EXITED    TIMEOUT */
-	ROW(WAITING,    stay,      finish,    launch, stay,   stay,     stay),
-	ROW(UNPACKING,  stay,      terminate, stay,   stay,   unpacked, stay),
-	ROW(STARTING,   stay,      terminate, stay,   up,     ended,    abandon),
-	ROW(UP,         stay,      terminate, stay,   stay,   ended,    stay),
-	ROW(STOPPING,   want,      unwant,    stay,   stay,   stopped,  kill_all),
-	ROW(BACKOFF,    retry,     finish,    stay,   stay,   stay,     retry),
-	ROW(DONE,       wait_turn, stay,      stay,   stay,   stay,     stay),
+	/*                  START      STOP       GO      EXECED  EXITED    TIMEOUT */
+	ROW(IS_WAITING,     stay,      finish,    launch, stay,   stay,     stay),
+	ROW(IS_UNPACKING,   stay,      terminate, stay,   stay,   unpacked, stay),
+	ROW(IS_STARTING,    stay,      terminate, stay,   up,     ended,    abandon),
+	ROW(IS_UP,          stay,      terminate, stay,   stay,   ended,    stay),
+	ROW(IS_STOPPING,    want,      unwant,    stay,   stay,   stopped,  kill_all),
+	ROW(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay,     retry),
+	ROW(IS_DONE,        wait_turn, stay,      stay,   stay,   stay,     stay),
 };
 /* clang-format on */
 
@@ -3333,7 +3342,7 @@ static void on_report(struct instance *i)
 		return;
 	epoll_ctl(poller, EPOLL_CTL_DEL, i->task.report, NULL);
 	if (!(pipe.revents & POLLIN) && i->root->unpacker != i)
-		happen(i, EXECED);
+		happen(i, ON_EXECED);
 }
 
 static void on_log(struct instance *i)
@@ -3354,15 +3363,15 @@ static void on_exit_of(struct instance *i, const siginfo_t *end)
 		ring_show(r, row_of(i)->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
-	if (i->state == STARTING && !*last_words && end->si_code == CLD_EXITED)
-		happen(i, EXECED); /* it was up, if not for long */
+	if (i->state == IS_STARTING && !*last_words && end->si_code == CLD_EXITED)
+		happen(i, ON_EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
 	i->deadline = 0;
 	explain(i, last_words);
-	happen(i, EXITED);
+	happen(i, ON_EXITED);
 }
 
 /* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
@@ -3378,11 +3387,11 @@ static void on_children(void)
 	}
 }
 
-/* The first instance that keeps a WAITING one from starting; NULL if there is none. */
+/* The first instance that keeps a waiting one from starting; NULL if there is none. */
 static const struct instance *waits_for(const struct instance *i)
 {
 	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
-		if (instances[*row].state != UP && !instances[*row].left_out)
+		if (instances[*row].state != IS_UP && !instances[*row].left_out)
 			return &instances[*row];
 	return i->root->unpacker; /* of the image that both share */
 }
@@ -3392,7 +3401,7 @@ static int is_last(const struct instance *i)
 {
 	for (int k = 0; k < NCONTAINERS; k++)
 		for (const int *row = containers[k].after; row && *row >= 0; row++)
-			if (*row == i - instances && instances[k].state != DONE)
+			if (*row == i - instances && instances[k].state != IS_DONE)
 				return 0;
 	return 1;
 }
@@ -3404,10 +3413,10 @@ static void settle(void)
 		changed = 0;
 		for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 			enum state before = i->state;
-			if (ending && before != DONE && before != STOPPING && is_last(i))
-				happen(i, STOP);
-			else if (!ending && before == WAITING && !waits_for(i))
-				happen(i, GO);
+			if (ending && before != IS_DONE && before != IS_STOPPING && is_last(i))
+				happen(i, ON_STOP);
+			else if (!ending && before == IS_WAITING && !waits_for(i))
+				happen(i, ON_GO);
 			changed |= i->state != before;
 		}
 	}
@@ -3421,7 +3430,7 @@ static void expire(void)
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
 		if (i->deadline && i->deadline <= time) {
 			i->deadline = 0;
-			happen(i, TIMEOUT);
+			happen(i, ON_TIMEOUT);
 		}
 }
 
@@ -3464,7 +3473,7 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 1;
 	if (errno == EAGAIN)
-		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, CLIENT, c - clients);
+		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, FROM_CLIENT, c - clients);
 	else
 		client_drop(c);
 	return 0;
@@ -3490,17 +3499,17 @@ static void client_refuse(struct client *c, int code, const char *sentence)
 
 static void row_fill(struct row *r, const struct instance *i)
 {
-	const struct instance *waits = i->state == WAITING ? waits_for(i) : NULL;
+	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 
 	format(r->name, sizeof r->name, "%s", row_of(i)->name);
 	format(r->state, sizeof r->state, "%s", state_names[i->state]);
 	r->pid = i->task.pid;
 	r->restarts = i->restarts;
-	r->up = i->state == UP ? now() - i->since : 0;
-	r->memory = i->state == DONE ? 0 : cgroup_memory(row_of(i)->name);
+	r->up = i->state == IS_UP ? now() - i->since : 0;
+	r->memory = i->state == IS_DONE ? 0 : cgroup_memory(row_of(i)->name);
 	if (waits)
 		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
-	else if (i->state == BACKOFF)
+	else if (i->state == IS_BACKING_OFF)
 		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note,
 		       (i->deadline - now() + 999) / 1000);
 	else
@@ -3538,7 +3547,7 @@ static void serve_logs(struct client *c)
 
 static void serve_stop(struct client *c)
 {
-	if (instances[c->index].state == DONE)
+	if (instances[c->index].state == IS_DONE)
 		client_end(c, 0, "");
 }
 
@@ -3546,13 +3555,13 @@ static void serve_stop(struct client *c)
 static void serve_start(struct client *c)
 {
 	const struct instance *i = &instances[c->index];
-	const struct instance *waits = i->state == WAITING ? waits_for(i) : NULL;
+	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 
-	if (i->state == UP || (i->state == DONE && !i->status))
+	if (i->state == IS_UP || (i->state == IS_DONE && !i->status))
 		client_end(c, 0, "");
-	else if (i->state == DONE || i->state == BACKOFF)
+	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
 		client_end(c, 1, i->note);
-	else if (waits && waits->state == DONE)
+	else if (waits && waits->state == IS_DONE)
 		client_end(c, 1,
 			   words("it waits for %s, which is not running", row_of(waits)->name));
 }
@@ -3565,9 +3574,9 @@ static const struct {
 } requests[] = {
 	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, serve_ps },
 	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, serve_logs },
-	[ASK_START] = { YES, { START, NEVENTS }, serve_start },
-	[ASK_STOP] = { YES, { STOP, NEVENTS }, serve_stop },
-	[ASK_RESTART] = { YES, { STOP, START }, serve_start },
+	[ASK_START] = { YES, { ON_START, NEVENTS }, serve_start },
+	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, serve_stop },
+	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, serve_start },
 };
 
 /* Begins the end: everything is stopped, in order, and within a time. */
@@ -3591,8 +3600,8 @@ static void client_asks(struct client *c)
 		client_refuse(c, 0, "");
 		return;
 	}
-	if (r->kind <= LOCAL || r->kind >= LEN(requests)) {
-		client_refuse(c, USAGE, "this supervisor does not know that request");
+	if (r->kind <= ASK_SELF || r->kind >= LEN(requests)) {
+		client_refuse(c, EXIT_USAGE, "this supervisor does not know that request");
 		return;
 	}
 	if (requests[r->kind].named)
@@ -3604,7 +3613,7 @@ static void client_asks(struct client *c)
 	}
 	for (int k = 0; k < 2; k++) {
 		int event = requests[r->kind].events[k];
-		if (event != NEVENTS && !(ending && event == START))
+		if (event != NEVENTS && !(ending && event == ON_START))
 			happen(&instances[c->index], event);
 	}
 }
@@ -3617,7 +3626,7 @@ static void on_client(struct client *c)
 		return;
 	ssize_t n = recv(c->fd, &r, sizeof r, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN) { /* there is room: serve goes on */
-		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, CLIENT, c - clients);
+		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, FROM_CLIENT, c - clients);
 	} else if (n != sizeof r || c->asked) {
 		client_drop(c); /* it is gone, or it babbles */
 	} else {
@@ -3647,7 +3656,7 @@ static void on_control(int listener)
 	if (c->fd)
 		client_drop(c);
 	*c = (struct client){ .fd = fd, .since = now() };
-	watch(EPOLL_CTL_ADD, fd, EPOLLIN, CLIENT, c - clients);
+	watch(EPOLL_CTL_ADD, fd, EPOLLIN, FROM_CLIENT, c - clients);
 }
 
 static void serve_clients(void)
@@ -3693,7 +3702,7 @@ static void signals_open(void)
 	sigset_t set = signals_hold();
 
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	watch(EPOLL_CTL_ADD, signals, EPOLLIN, SIGNALS, 0);
+	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNALS, 0);
 }
 
 /* Without a control socket the containers still run; what is asked then is the journal. */
@@ -3708,7 +3717,7 @@ static void control_open(void)
 	    chmod(at.sun_path, 0600) || listen(listener, 16))
 		say("control socket %s: %m", at.sun_path);
 	else
-		watch(EPOLL_CTL_ADD, listener, EPOLLIN, CONTROL, 0);
+		watch(EPOLL_CTL_ADD, listener, EPOLLIN, FROM_CONTROL, 0);
 }
 
 /* A pipe for the output of each container, for all its incarnations. */
@@ -3719,7 +3728,7 @@ static void logs_open(void)
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
 			say("%s: a pipe for its log: %m", row_of(i)->name);
 		else
-			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, LOG, i - instances);
+			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
 	}
 }
 
@@ -3732,14 +3741,14 @@ static void start_all(void)
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
 			i->root++;
-		i->state = DONE;
+		i->state = IS_DONE;
 		i->left_out = (host.only && !word_in(host.only, name)) ||
 			      (host.skip && word_in(host.skip, name));
 		left_out += i->left_out;
 		if (i->left_out)
 			note(i, "left out by the kernel command line");
 		else
-			happen(i, START);
+			happen(i, ON_START);
 	}
 	if (left_out)
 		say("%d containers are left out by the kernel command line", left_out);
@@ -3748,7 +3757,7 @@ static void start_all(void)
 static int all_done(void)
 {
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->state != DONE)
+		if (i->state != IS_DONE)
 			return 0;
 	return 1;
 }
@@ -3758,19 +3767,19 @@ static void dispatch(const struct epoll_event *event)
 	uint32_t index = (uint32_t)event->data.u64;
 
 	switch ((enum source)(event->data.u64 >> 32)) {
-	case SIGNALS:
+	case FROM_SIGNALS:
 		on_signal();
 		break;
-	case CONTROL:
+	case FROM_CONTROL:
 		on_control(listener);
 		break;
-	case CLIENT:
+	case FROM_CLIENT:
 		on_client(&clients[index]);
 		break;
-	case REPORT:
+	case FROM_REPORT:
 		on_report(&instances[index]);
 		break;
-	case LOG:
+	case FROM_LOG:
 		on_log(&instances[index]);
 		break;
 	}

@@ -634,7 +634,7 @@ static void test_policy(void)
 	check_number(image_users("shared.img"), 2, "image_users: two");
 	check_number(image_users("own.img"), 1, "image_users: one");
 	for (int i = 0; i < LEN(knobs); i++)
-		check(knob_value(&knobs[i], &containers[ONCE]) || knobs[i].field == FIXED,
+		check(knob_value(&knobs[i], &containers[ONCE]) || knobs[i].field == NO_FIELD,
 		      "%s has a default", knobs[i].v2 ? knobs[i].v2 : knobs[i].v1);
 	check_number((long long)knob_value(&knobs[0], &(struct container){ .memory.max = 1 }), 1,
 		     "the row wins");
@@ -751,7 +751,7 @@ static void instances_reset(void)
 			close(i->task.pidfd);
 			close(i->task.report);
 		}
-		*i = (struct instance){ .state = DONE,
+		*i = (struct instance){ .state = IS_DONE,
 					.root = i->root,
 					.log = { i->log[0], i->log[1] } };
 	}
@@ -769,10 +769,10 @@ static int step(struct instance *i, char letter)
 	if (!possible)
 		return NO;
 	if (letter == 'S' || letter == 'P') {
-		happen(i, letter == 'S' ? START : STOP);
+		happen(i, letter == 'S' ? ON_START : ON_STOP);
 	} else if (letter == 'g' ||
 		   letter == 'n') { /* its turn; n: the kernel has no process for it */
-		possible = i->state == WAITING;
+		possible = i->state == IS_WAITING;
 		fake.no_process = letter == 'n';
 		settle();
 		fake.no_process = NO;
@@ -791,23 +791,23 @@ static int step(struct instance *i, char letter)
 static const char *wrong(const struct instance *i)
 {
 	const struct container *c = row_of(i);
-	int active = i->state == UNPACKING || i->state == STARTING || i->state == UP ||
-		     i->state == STOPPING;
-	int timed = i->state == STARTING || i->state == STOPPING || i->state == BACKOFF;
+	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_UP ||
+		     i->state == IS_STOPPING;
+	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF;
 
 	if (!!i->task.pid != active)
 		return active ? "a state without its task" : "a task without its state";
-	if (i->root->unpacker == i && i->state != UNPACKING && i->state != STOPPING)
+	if (i->root->unpacker == i && i->state != IS_UNPACKING && i->state != IS_STOPPING)
 		return "unpacking in another state";
 	if (timed && !i->deadline)
 		return "it waits for a time that never comes";
 	if (!timed && i->deadline)
 		return "a deadline where nothing is waited for";
-	if (i->state == DONE && i->wanted)
+	if (i->state == IS_DONE && i->wanted)
 		return "wanted, and given up";
 	if (i->delay > (c->backoff.limit ? c->backoff.limit : 60000))
 		return "a longer pause than the policy's limit";
-	if (i->state == BACKOFF && c->restart == NEVER)
+	if (i->state == IS_BACKING_OFF && c->restart == NEVER)
 		return "a restart against the policy";
 	return NULL;
 }
@@ -830,12 +830,12 @@ static const char *play(struct instance *i, const char *history)
 static const char *ends_well(struct instance *i, const char *history)
 {
 	static const char onwards[NSTATES] = {
-		[WAITING] = 'g',  [UNPACKING] = 'x', [STARTING] = 'e',
-		[STOPPING] = 'x', [BACKOFF] = 't',   [DONE] = 'S',
+		[IS_WAITING] = 'g',  [IS_UNPACKING] = 'x', [IS_STARTING] = 'e',
+		[IS_STOPPING] = 'x', [IS_BACKING_OFF] = 't',   [IS_DONE] = 'S',
 	};
 	const char *bad = play(i, history);
 
-	happen(i, STOP);
+	happen(i, ON_STOP);
 	for (int n = 0; n < 3 && i->task.pid; n++) {
 		fake.signal = 0;
 		step(i, 't');
@@ -843,16 +843,16 @@ static const char *ends_well(struct instance *i, const char *history)
 			bad = "a stop that runs out of time does not kill";
 	}
 	step(i, 'f');
-	if (i->state != DONE && !bad)
+	if (i->state != IS_DONE && !bad)
 		bad = "stopped, and not at rest";
 	if (!bad)
 		bad = play(i, history);
-	happen(i, START);
-	for (int n = 0; n < 8 && !bad && i->state != UP; n++) {
+	happen(i, ON_START);
+	for (int n = 0; n < 8 && !bad && i->state != IS_UP; n++) {
 		step(i, onwards[i->state]);
 		bad = wrong(i);
 	}
-	return !bad && i->state != UP ? "started, and not up" : bad;
+	return !bad && i->state != IS_UP ? "started, and not up" : bad;
 }
 
 static int histories;
@@ -910,7 +910,7 @@ static void test_backoff(void)
 	static const unsigned delays[] = { 100, 200, 350, 350 };
 
 	play(i, "SgxeS");
-	check_state(ALWAYS_UP, UP, "started, unpacked, up");
+	check_state(ALWAYS_UP, IS_UP, "started, unpacked, up");
 	for (int n = 0; n < LEN(delays); n++) {
 		step(i, 'f');
 		check_number((long long)(i->deadline - now()), delays[n],
@@ -925,13 +925,13 @@ static void test_backoff(void)
 	check_number((long long)(i->deadline - now()), 100,
 		     "after being well for long the pause is short again");
 	play(&instances[FIRST], "Sgxex");
-	check_state(FIRST, DONE, "ON_FAILURE: a success is not restarted");
+	check_state(FIRST, IS_DONE, "ON_FAILURE: a success is not restarted");
 	play(&instances[FIRST], "Sgxef");
-	check_state(FIRST, BACKOFF, "ON_FAILURE: a failure is");
+	check_state(FIRST, IS_BACKING_OFF, "ON_FAILURE: a failure is");
 	play(&instances[ONCE], "Sgxef");
-	check_state(ONCE, DONE, "NEVER: a failure is not restarted");
+	check_state(ONCE, IS_DONE, "NEVER: a failure is not restarted");
 	play(i, "Sgxex");
-	check_state(ALWAYS_UP, BACKOFF, "ALWAYS: a success is restarted");
+	check_state(ALWAYS_UP, IS_BACKING_OFF, "ALWAYS: a success is restarted");
 }
 
 static void test_stop(void)
@@ -945,38 +945,38 @@ static void test_stop(void)
 	check_number(fake.signal, SIGKILL, "then it kills");
 	step(i, 'S');
 	step(i, 'f');
-	check_state(ALWAYS_UP, WAITING, "a start while it stops starts it afterwards");
+	check_state(ALWAYS_UP, IS_WAITING, "a start while it stops starts it afterwards");
 	play(&instances[ONCE], "SgxeP");
 	check_number(fake.signal, SIGKILL, "a .stop.signal of the policy is the one sent");
 	play(i, "SgP");
 	check_number(fake.signal, SIGKILL, "an unpacker is killed");
 	step(i, 'f');
-	check_state(ALWAYS_UP, DONE, "and that is the stop");
+	check_state(ALWAYS_UP, IS_DONE, "and that is the stop");
 }
 
 static void test_order(void)
 {
 	instances_reset();
-	happen(&instances[SECOND], START);
+	happen(&instances[SECOND], ON_START);
 	settle();
-	check_state(SECOND, WAITING, "a row waits for those that it comes after");
+	check_state(SECOND, IS_WAITING, "a row waits for those that it comes after");
 	check(waits_for(&instances[SECOND]) == &instances[FIRST], "and can say for whom");
-	happen(&instances[FIRST], START);
+	happen(&instances[FIRST], ON_START);
 	settle();
 	step(&instances[FIRST], 'x');
 	settle();
-	check_state(SECOND, WAITING, "also while the other is starting");
+	check_state(SECOND, IS_WAITING, "also while the other is starting");
 	step(&instances[FIRST], 'e');
 	settle();
-	check_state(SECOND, STARTING, "then it starts, from the root that is unpacked already");
+	check_state(SECOND, IS_STARTING, "then it starts, from the root that is unpacked already");
 	step(&instances[SECOND], 'e');
 	ending = 1;
 	settle();
-	check_state(FIRST, UP, "at the end the row that is needed stays");
-	check_state(SECOND, STOPPING, "until the one that needs it has stopped");
+	check_state(FIRST, IS_UP, "at the end the row that is needed stays");
+	check_state(SECOND, IS_STOPPING, "until the one that needs it has stopped");
 	step(&instances[SECOND], 'x');
 	settle();
-	check_state(FIRST, STOPPING, "then it stops too");
+	check_state(FIRST, IS_STOPPING, "then it stops too");
 	step(&instances[FIRST], 'x');
 	settle();
 	check(all_done(), "and all is done");
@@ -1006,7 +1006,7 @@ static ssize_t converse(const void *packet, size_t size, struct reply *reply)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair))
 		return -1;
 	clients[0] = (struct client){ .fd = pair[0] };
-	watch(EPOLL_CTL_ADD, pair[0], EPOLLIN, CLIENT, 0);
+	watch(EPOLL_CTL_ADD, pair[0], EPOLLIN, FROM_CLIENT, 0);
 	if (send(pair[1], packet, size, MSG_NOSIGNAL) != (ssize_t)size)
 		check(0, "a packet to the control socket");
 	on_client(&clients[0]);
@@ -1045,7 +1045,7 @@ static void ask_with_a_full_socket(void)
 		while (send(pair[0], bytes, sizeof bytes, 0) > 0 || send(pair[0], bytes, 1, 0) > 0)
 			;
 		clients[0] = (struct client){ .fd = pair[0] };
-		watch(EPOLL_CTL_ADD, pair[0], EPOLLIN, CLIENT, 0);
+		watch(EPOLL_CTL_ADD, pair[0], EPOLLIN, FROM_CLIENT, 0);
 		if (send(pair[1], &requests_refused[i], sizeof requests_refused[i], 0) < 0)
 			abort();
 		on_client(&clients[0]);
@@ -1063,10 +1063,10 @@ static void test_control(void)
 	ssize_t n = converse(&request, sizeof request, &reply);
 	check(n > 0 && reply.kind == REPLY_ROW && !strcmp(reply.row.name, "always-up"),
 	      "ps answers with rows");
-	check_refused(&(struct request){ .kind = (enum request_kind) - 1 }, USAGE, "request",
+	check_refused(&(struct request){ .kind = (enum request_kind) - 1 }, EXIT_USAGE, "request",
 		      "a negative request");
-	check_refused(&(struct request){ .kind = LOCAL }, USAGE, "request", "a request of no kind");
-	check_refused(&(struct request){ .kind = (enum request_kind)99 }, USAGE, "request",
+	check_refused(&(struct request){ .kind = ASK_SELF }, EXIT_USAGE, "request", "a request of no kind");
+	check_refused(&(struct request){ .kind = (enum request_kind)99 }, EXIT_USAGE, "request",
 		      "an unknown request");
 	check_refused(&(struct request){ .kind = ASK_STOP }, 1, "no container",
 		      "a request without a name");
@@ -1077,7 +1077,7 @@ static void test_control(void)
 	check_refused(&request, 1, "no container", "a name without an end");
 	check_number(converse("x", 1, &reply), 0, "a packet that is too short ends the talk");
 	n = converse(long_packet, sizeof long_packet, &reply);
-	check(!n || reply.code == USAGE, "and one that is too long");
+	check(!n || reply.code == EXIT_USAGE, "and one that is too long");
 	check_survives(ask_with_a_full_socket, "a refusal that has to wait for room");
 	instances_reset();
 }
