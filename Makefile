@@ -45,7 +45,7 @@ all: $(O)/launcher
 $(O)/launcher: $(O)/launcher.o $(O)/lz4.o $(O)/xxhash.o
 	$(CCMUSL) $(CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(O)/launcher.o: launcher.c $(O)/flags $(MUSL)
+$(O)/launcher.o: launcher.c $(O)/flags $(MUSL) out/src/lz4
 	$(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -c -o $@ $<
 
 $(O)/lz4.o $(O)/xxhash.o: $(O)/%.o: out/src/lz4 $(O)/flags $(MUSL)
