@@ -16,7 +16,8 @@
  *   Part I     Words: nothing runs
  *               1  types            containers, units, the constants that libc lacks
  *               2  policy           config.h, and the rules that it has to obey
- *   Part II    Tools: they return 0 or -errno and decide nothing; they do not call each other
+ *   Part II    Tools: they return 0 or -errno and decide nothing; they use log and files, and
+ *              otherwise not each other
  *               3  log              text, the launcher's own lines, the ring of each container
  *               4  files            small files, paths that are walked and never trusted
  *               5  image: frames    LZ4 frames, verified and decoded block by block

@@ -228,7 +228,7 @@ def listing(root):
         name = path.decode('utf-8', 'backslashreplace').replace('\n', '\\n').replace('\033', '\\e') or '.'
         time = '' if st.st_mtime_ns == TIME * 10**9 else ' @now' if abs(st.st_mtime - now) < 100 else \
             ' @%d' % (st.st_mtime_ns // 10**9) + ('.%09d' % (st.st_mtime_ns % 10**9)).rstrip('0').rstrip('.')
-        for key in os.listxattr(full, follow_symlinks=False):
+        for key in sorted(os.listxattr(full, follow_symlinks=False)):
             time += ' %s=%s' % (key, show(os.getxattr(full, key, follow_symlinks=False)))
         mode = '%o' % stat.S_IMODE(st.st_mode)
         if not stat.S_ISDIR(st.st_mode) and st.st_nlink > 1 and (st.st_dev, st.st_ino) in seen:

@@ -648,7 +648,7 @@ static void test_environment(void)
 	char all[512] = "";
 	size_t n = 0;
 
-	for (const char **e = environment(&(struct container){ 0 }); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = NULL }); *e; e++)
 		n++;
 	check_number((long long)n, 3, "environment: without an .env, three variables");
 	n = 0;
