@@ -25,15 +25,16 @@ ARCH := $(patsubst arm%,armv7,$(firstword $(subst -, ,$(TRIPLE))))
 
 O      = out/$(BOARD)
 IMAGES = out/images/$(ARCH)/toybox.img
-LZ4    = out/src/lz4/lib
 
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wold-style-definition -Wvla \
            -Wformat=2 -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef
 override CFLAGS   += -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fno-unwind-tables \
                      -fno-asynchronous-unwind-tables -fstack-protector-strong \
                      -ffile-prefix-map=$(CURDIR)=.
-override CPPFLAGS += -isystem $(LZ4) -DBOARD_H='"board/$(BOARD)/board.h"' \
-                     -DCONFIG_H='"$(abspath $(CONFIG))"'
+override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/libb2/src -isystem out/src/signify-openbsd \
+                     -DBOARD_H='"board/$(BOARD)/board.h"' -DCONFIG_H='"$(abspath $(CONFIG))"' \
+                     -DKEYS='$(foreach k,$(KEYS),"$(lastword $(file <$k))",)' \
+                     -DEMBED='$(foreach i,$(EMBED),EMBEDDED("$(notdir $i)", "$(abspath $i)"))'
 # musl does not protect the relocated data of a static-pie, so RELRO would only cost its padding.
 override LDFLAGS  += -static-pie -s -Wl,--no-dynamic-linker,--gc-sections,--build-id=none \
                      -Wl,-z,text,-z,noseparate-code,-z,norelro
@@ -42,14 +43,14 @@ MAKEFLAGS += -r
 
 all: $(O)/launcher
 
-$(O)/launcher: $(O)/launcher.o $(O)/lz4.o $(O)/xxhash.o
-	$(CCMUSL) $(CFLAGS) $(LDFLAGS) -o $@ $^
+$(O)/launcher: $(O)/launcher.o $(O)/lib
+	$(CCMUSL) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/lib/*.o
 
-$(O)/launcher.o: launcher.c $(O)/flags $(MUSL) out/src/lz4
+$(O)/launcher.o: launcher.c $(O)/flags $(O)/lib $(EMBED)
 	$(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -c -o $@ $<
 
-$(O)/lz4.o $(O)/xxhash.o: $(O)/%.o: out/src/lz4 $(O)/flags $(MUSL)
-	$(CCMUSL) $(CFLAGS) -w -DLZ4_HEAPMODE=0 -c -o $@ $(LZ4)/$*.c
+$(O)/lib: images/libraries images/source $(O)/flags $(MUSL)
+	images/libraries $@ $(CCMUSL) $(CFLAGS)
 
 # What the objects depend on beside files: other flags, another policy or compiler.
 $(O)/flags: FORCE
@@ -58,9 +59,6 @@ $(O)/flags: FORCE
 export FLAGS = $(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
 
 -include $(O)/launcher.d
-
-out/src/%: images/source
-	images/source $*
 
 out/musl/$(TRIPLE)/cc: images/musl images/source
 	images/musl '$(CROSS_COMPILE)' out/musl/$(TRIPLE)

@@ -20,20 +20,23 @@
  *              otherwise not each other
  *               3  log              text, the launcher's own lines, the ring of each container
  *               4  files            small files, paths that are walked and never trusted
- *               5  image: frames    LZ4 frames, verified and decoded block by block
- *               6  image: headers   what a tar archive says, if it says it once
- *               7  image: entries   made below one directory and nowhere else
- *               8  cgroup           limits, on cgroup v2, v1 and the hybrid of both
- *               9  mount            a row of operations makes /proc, /sys and /dev
- *              10  confine          capabilities, loopback: what a workload keeps
+ *               5  image: trust     its header, who signed it, the digests of its chunks
+ *               6  image: frames    LZ4 frames, decoded piece by piece
+ *               7  image: headers   what a tar archive says, if it says it once
+ *               8  image: entries   made below one directory and nowhere else
+ *               9  cgroup           limits, on cgroup v2, v1 and the hybrid of both
+ *              10  mount            a row of operations makes /proc, /sys and /dev
+ *              11  confine          capabilities, system calls, users, loopback
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
- *              11  inside           the unpacker, and PID 1 of a container
- *              12  boot             a device, or a place on a laptop, made ready
- *              13  ask              the command line
+ *              12  unpacker         an image becomes a root, behind a wall
+ *              13  inside           PID 1 of a container
+ *              14  boot             a device, or a place on a laptop, made ready
+ *              15  ask              the command line
+ *              16  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              14  instance         the state of each container: state x event -> action
- *              15  control          the socket that the command line asks
- *              16  loop             wait, look up, call; then main
+ *              17  instance         the state of each container: state x event -> action
+ *              18  control          the socket that the command line asks
+ *              19  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -53,9 +56,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/reboot.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -85,12 +92,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "blake2.h"
+#include "crypto_api.h"
 #include "lz4.h"
 #define XXH_STATIC_LINKING_ONLY
 #include "xxhash.h"
 
 #include BOARD_H
 
+#undef alloca
 #pragma GCC poison malloc calloc realloc free strdup asprintf alloca
 #pragma GCC poison printf fprintf sprintf snprintf puts system popen opendir
 
@@ -112,12 +122,62 @@
 #ifndef VERSION
 #define VERSION "0.1"
 #endif
+#ifndef KEYS
+#define KEYS /* public keys beside those of the policy: make KEYS=file */
+#endif
+#ifndef EMBED
+#define EMBED /* images inside this file: make EMBED=file */
+#endif
 #ifndef P_PIDFD
 #define P_PIDFD 3 /* waitid(2), Linux 5.4 */
 #endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL /* clone(2), Linux 5.7 */
 #endif
+
+/* The system calls of this machine, by the name of seccomp(2); those that it lacks are -1. */
+#if defined __x86_64__
+#define ARCH "x86_64"
+#define OUR_AUDIT_ARCH AUDIT_ARCH_X86_64
+#elif defined __aarch64__
+#define ARCH "aarch64"
+#define OUR_AUDIT_ARCH AUDIT_ARCH_AARCH64
+#elif defined __arm__
+#define ARCH "armv7"
+#define OUR_AUDIT_ARCH AUDIT_ARCH_ARM
+#elif defined __riscv
+#define ARCH "riscv64"
+#define OUR_AUDIT_ARCH AUDIT_ARCH_RISCV64
+#endif
+#ifndef SYS_fork
+#define SYS_fork -1
+#endif
+#ifndef SYS_fstat
+#define SYS_fstat -1
+#endif
+#ifndef SYS_newfstatat
+#define SYS_newfstatat -1
+#endif
+#ifndef SYS_fstat64
+#define SYS_fstat64 -1
+#define SYS_fstatat64 -1
+#define SYS_fchown32 -1
+#define SYS_ftruncate64 -1
+#define SYS_utimensat_time64 -1
+#endif
+
+/* An image as part of this file: a row of the section `embedded`, which the linker delimits. */
+#define EMBEDDED(name, path)                                                                       \
+	__asm__(                                                                                   \
+	    ".pushsection .rodata.images, \"a\"\n"                                                 \
+	    "1: .asciz \"" name "\"\n2: .incbin \"" path "\"\n3:\n.popsection\n"                   \
+	    ".pushsection embedded, \"a\"\n.balign 4\n.long 1b - ., 2b - ., 3b - 2b\n.popsection");
+extern const struct embedded { /* offsets from the field itself: nothing has to be relocated */
+	int32_t name, bytes;
+	uint32_t size;
+} __start_embedded[] __attribute__((weak, visibility("hidden"))),
+    __stop_embedded[] __attribute__((weak, visibility("hidden")));
+EMBED
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
@@ -142,8 +202,11 @@ struct tmpfs {
 
 struct container {
 	const char *name;           /* a-z 0-9 _ -: names the cgroup, the host name, the log */
-	const char *image;          /* file in the board's directory of images */
-	const char *const *command; /* what to execute; a name without / is looked up in PATH */
+	const char *image;          /* part of this program, or file in the board's images */
+	const char *place;          /* where it is, if elsewhere: a file, a partition, a flash */
+	const char *fallback;       /* used, once, if the image there is missing or not sound */
+	const char *version;        /* the least that is accepted: an older image is refused */
+	const char *const *command; /* what to execute, found in PATH; default: the image's own */
 	const char *const *env;     /* beside PATH, HOME and TERM, which it can replace */
 	const int *after;           /* rows that have to be up before this one starts */
 	struct {
@@ -153,6 +216,7 @@ struct container {
 		u64 max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
 	} cpu;
 	u64 pids;                  /* tasks, the container's PID 1 included; default 4 */
+	u64 root;                  /* READ_ONLY, or SCRATCH(size): it can be written, and forgets */
 	u64 keep;                  /* capabilities that are not dropped: CAP(KILL) | ... */
 	const struct tmpfs *tmpfs; /* the places that can be written, and forget */
 	enum restart restart;
@@ -185,6 +249,13 @@ struct container {
 #define AFTER(...) ((const int[]){ __VA_ARGS__, -1 })
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
 #define CAP(name) (1ULL << CAP_##name)
+#define READ_ONLY 0
+#define SCRATCH(size) (size)
+
+/* Who may sign images; several, for rotation. Without any key, unsigned images are accepted. */
+enum { MOST_KEYS = 8 };
+static const char *const keys[MOST_KEYS]; /* of config.h: the second line of signify's NAME.pub */
+static const char *const more_keys[] = { KEYS NULL };
 
 #define DEVICE(major, minor) ((major) << 8 | (minor)) /* makedev(3), but constant everywhere */
 #define LEN(array) ((int)(sizeof(array) / sizeof *(array)))
@@ -208,7 +279,10 @@ _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 RULE(rule_name, "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
 RULE(rule_unique, "two containers have the same .name");
 RULE(rule_image, "a row has no .image, or one with a / or a dot in front");
-RULE(rule_command, "a row has no .command");
+RULE(rule_place, "two rows with the same .image have another .place, .fallback or .version");
+RULE(rule_version, "a .version is not one to four numbers with dots between them");
+RULE(rule_key, "one of the keys is not the second line of a public key of signify");
+RULE(rule_command, "a .command is empty: leave it out for the image's own");
 RULE(rule_after, ".after names the row itself, or one that starts later");
 RULE(rule_memory, "a .memory.max is less than 512 KiB");
 RULE(rule_ram, "the sum of .memory.max is more than the RAM of the board");
@@ -237,14 +311,39 @@ static inline __attribute__((always_inline)) int image_ok(const char *s)
 	return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/');
 }
 
+static inline __attribute__((always_inline)) int version_ok(const char *s)
+{
+	int digits = 0, dots = 0;
+
+	if (!s)
+		return 1;
+	UNROLL
+	for (int n = 0; n < 40; n++) {
+		if (!s[n])
+			return digits > 0;
+		if (s[n] == '.' ? !digits || ++dots > 3 : s[n] < '0' || s[n] > '9' || digits > 8)
+			return 0;
+		digits = s[n] == '.' ? 0 : digits + 1;
+	}
+	return 0;
+}
+
+/* A file or device that another row gives too, or that neither has. */
+static inline __attribute__((always_inline)) int same(const char *a, const char *b)
+{
+	return !a == !b && (!a || !__builtin_strcmp(a, b));
+}
+
 static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row)
 {
 	if (!c->name || !name_ok(c->name))
 		rule_name();
 	if (!image_ok(c->image))
 		rule_image();
-	if (!c->command || !c->command[0])
+	if (c->command && !c->command[0])
 		rule_command();
+	if (!version_ok(c->version))
+		rule_version();
 	if (c->memory.max && c->memory.max < KiB(512))
 		rule_memory();
 	if (c->pids == 1)
@@ -272,6 +371,17 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 	}
 }
 
+static inline __attribute__((always_inline)) void rules_of_two(const struct container *a,
+							       const struct container *b)
+{
+	if (!__builtin_strcmp(a->name, b->name))
+		rule_unique();
+	if (!__builtin_strcmp(a->image, b->image) &&
+	    (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
+	     !same(a->version, b->version)))
+		rule_place();
+}
+
 static __attribute__((used)) void rules(void)
 {
 	u64 sum = 0;
@@ -284,9 +394,13 @@ static __attribute__((used)) void rules(void)
 		consoles += containers[i].console;
 		UNROLL
 		for (int j = 0; j < i; j++)
-			if (!__builtin_strcmp(containers[i].name, containers[j].name))
-				rule_unique();
+			rules_of_two(&containers[i], &containers[j]);
 	}
+	UNROLL
+	for (int i = 0; i < MOST_KEYS; i++)
+		if (keys[i] &&
+		    (__builtin_strlen(keys[i]) != 56 || keys[i][0] != 'R' || keys[i][1] != 'W'))
+			rule_key();
 	if (sum > BOARD_RAM)
 		rule_ram();
 	if (consoles > 1)
@@ -682,35 +796,70 @@ static void tree_empty(int fd)
 	}
 }
 
-/* ---- 5  image: frames --------------------------------------------------------------------------
+/* ---- 5  image: trust ---------------------------------------------------------------------------
  *
- * A stream of LZ4 frames becomes bytes: standard frames (lz4_Frame_format.md 1.6.2, every checksum
- * verified), skippable ones, and the legacy frames that Buildroot, Yocto and the kernel's build
- * write. One block is decoded at a time, so memory follows the block size of the frame: 64 KiB
- * blocks cost half a megabyte. A refusal leaves a sentence in `why` and returns -EBADMSG.
+ * Where the bytes of an image come from, and whether they may be used. In front of an image stands
+ * its header: text in a skippable LZ4 frame, signed as `signify -S -e` does it, with a digest of
+ * each chunk of what follows. The signature is verified before the header is read, and a chunk
+ * before anything else sees it; what is used later are the very bytes that were verified
+ * (CVE-2020-25860). A refusal leaves a sentence in `why` and returns -EBADMSG.
  */
 
 enum {
-	FRAME_MAGIC = 0x184D2204,
-	LEGACY_MAGIC = 0x184C2102,
-	SKIP_MAGIC = 0x184D2A50, /* and the fifteen after it */
-	LEGACY_BLOCK = 8 << 20,
-	HISTORY = 64 << 10, /* what a linked block may refer back to */
-	READ_AHEAD = 128 << 10,
+	HEADER_MAGIC = 0x184D2A50,
+	HEADER_MAX = 128 << 10,
+	SHARDS_MAX = 17,
+	WORDS_MAX = 32,
+	CHUNK_MIN = 64 << 10,
+	CHUNK_MAX = 1 << 20,
+	READ_AHEAD = 128 << 10, /* of an image without chunks */
+	DIGEST_SIZE = 32,
+	KEY_NUMBER = 8, /* signify: "Ed", the number of the key, then the key or the signature */
+	SIGNATURE_SIZE = crypto_sign_ed25519_BYTES,
+};
+
+struct header { /* of an image; what it does not say is 0 */
+	const char *name, *version, *arch, *kernel, *cwd, *user, *payload, *comment;
+	const char *entry[WORDS_MAX + 1], *env[WORDS_MAX + 1];
+	u64 created, unpacked, entries; /* seconds; bytes; number */
+	u64 size, chunk;                /* bytes: of all that follows, of each chunk of it */
+	u64 shards[SHARDS_MAX + 1];     /* where each begins; then the size */
+	const char *digests;            /* lines of the same length, one for each chunk */
+	const struct hash *hash;
+	unsigned nentry, nenv, nshards, ndigests;
 };
 
 struct image {
-	int fd;
-	u64 offset;             /* in the file, of in[in_at] */
-	uint8_t *in, *out;      /* compressed bytes; HISTORY and decoded blocks */
+	int fd;                 /* of a file or device; or -1: */
+	const uint8_t *memory;  /* it is a part of this program */
+	int device;             /* it may be larger than what was written to it */
+	u64 size, body;         /* of the file; where what follows the header begins in it */
+	u64 next, stop;         /* where the next read begins, where the last one ends */
+	size_t skip;            /* of the next chunk: what belongs to the shard before */
+	uint8_t *in, *out;      /* compressed bytes; HISTORY and decoded ones */
 	size_t in_at, in_end;   /* what is read and not used yet */
 	size_t out_at, out_end; /* what is decoded and not used yet */
+	u64 offset;             /* in the file, of in[in_at] */
 	unsigned frames;        /* seen so far */
 	enum { IN_NONE, IN_STANDARD, IN_LEGACY } inside;
 	int linked, block_sum, content_sum, sized;
 	size_t block_max;
-	u64 size, made; /* bytes that the frame promises, has given */
-	XXH32_state_t hash;
+	u64 frame_size, made; /* bytes that the frame promises, has given */
+	XXH32_state_t hash;   /* of the frame's content */
+	struct {              /* a block that is decoded in pieces */
+		int on;
+		size_t left, room; /* compressed bytes to come; bytes that it may still give */
+		enum { AT_TOKEN, AT_LITERALS, AT_MATCH } phase;
+		size_t literals, match; /* of the latest sequence: bytes still to copy */
+		unsigned nibble, distance;
+		XXH32_state_t hash; /* of the compressed bytes */
+	} big;
+	int anyone;                  /* who has signed it does not matter */
+	int trusted;                 /* one of our keys has signed the header */
+	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
+	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
+	struct header header;
+	char text[HEADER_MAX + 256]; /* the header, cut into lines */
 	char why[256];
 };
 
@@ -728,52 +877,457 @@ static uint32_t le32(const uint8_t *p)
 	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-static const size_t in_size = LZ4_COMPRESSBOUND(LEGACY_BLOCK) + READ_AHEAD;
-static const size_t out_size = HISTORY + LEGACY_BLOCK;
-
-/* Takes over nothing: fd stays the caller's. The buffers are touched only as far as blocks need. */
-static int image_open(struct image *m, int fd)
+/* A decimal number of at most 18 digits at *p, which is moved behind it. */
+static int decimal(const char **p, const char *end, i64 *number)
 {
+	const char *start = *p;
+
+	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
+		*number = *number * 10 + **p - '0';
+	return *p > start ? 0 : -ERANGE;
+}
+
+/* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
+static int version_compare(const char *a, const char *b)
+{
+	for (i64 x = 0, y = 0;; x = y = 0) {
+		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
+		if (x != y || none)
+			return x < y ? -1 : x > y;
+		a += *a == '.';
+		b += *b == '.';
+	}
+}
+
+/* Hashes of 32 bytes. 64-bit CPUs are faster with BLAKE2b, and ours for 32 bits lacks it. */
+static const struct hash {
+	const char *name;
+	int (*make)(uint8_t *, const void *in, const void *key, size_t out_size, size_t, size_t);
+} hashes[] = {
+	{ "blake2s", blake2s },
+	{ "blake2b", sizeof(long) < 8 ? NULL : blake2b },
+};
+
+static int digit_of(const char *digits, char c)
+{
+	const char *at = c ? strchr(digits, c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* Decodes base64 in its one proper form: none of its bits can change without being noticed. */
+static int base64(const char *s, size_t n, uint8_t *to, size_t size)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/";
+	size_t whole = (size * 8 + 5) / 6;
+	unsigned bits = 0, held = 0;
+
+	if (n != (size + 2) / 3 * 4)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		int value = digit_of(digits, s[i]);
+		if (i >= whole ? s[i] != '=' : value < 0)
+			return -EINVAL;
+		if (i >= whole)
+			continue;
+		bits = bits << 6 | (unsigned)value;
+		if ((held += 6) >= 8)
+			*to++ = (uint8_t)(bits >> (held -= 8));
+	}
+	return bits & ((1U << held) - 1) ? -EINVAL : 0;
+}
+
+enum { MOST_PUBLIC = MOST_KEYS + LEN(more_keys) };
+
+/* A public key, by its index below MOST_PUBLIC; NULL: none there. */
+static const char *public_key(int i)
+{
+	return i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
+}
+
+static int any_key(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < MOST_PUBLIC; i++)
+		n += !!public_key(i);
+	return n;
+}
+
+/* Reads n bytes at `next`, or what there is of them. Returns their number, or -EBADMSG. */
+static ssize_t source_read(struct image *m, void *to, size_t n)
+{
+	size_t at = 0;
+
+	if (m->fd < 0) {
+		at = m->size - m->next < n ? m->size - m->next : n;
+		memcpy(to, m->memory + m->next, at);
+	}
+	while (m->fd >= 0 && at < n) {
+		ssize_t got = pread(m->fd, (char *)to + at, n - at, m->next + at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return refuse(m, "reading: %m (at byte %llu)", m->next + at);
+		if (!got)
+			break;
+		at += got;
+	}
+	m->next += at;
+	return at;
+}
+
+static const char not_signed[] = "not signed, and only signed images are accepted";
+
+/* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
+static ssize_t signature_verify(struct image *m, size_t n)
+{
+	static uint8_t opened[sizeof m->text], key[2 + KEY_NUMBER + 32];
+	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
+	unsigned long long size;
+	char *line = memchr(m->text, '\n', n), *end = NULL;
+
+	if (strncmp(m->text, "untrusted comment: ", 19))
+		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
+	if (line && ++line)
+		end = memchr(line, '\n', m->text + n - line);
+	if (!end || base64(line, end - line, signature, sizeof signature) ||
+	    memcmp(signature, "Ed", 2))
+		return refuse(m, "the signature is malformed");
+	memcpy(m->signer, signature + 2, KEY_NUMBER);
+	n -= ++end - m->text;
+	for (int i = 0; i < MOST_PUBLIC; i++) {
+		const char *known = public_key(i);
+		if (!known || base64(known, strlen(known), key, sizeof key) ||
+		    memcmp(key + 2, m->signer, KEY_NUMBER))
+			continue;
+		/* It is to stand in front of what it signs: over its own line, which is longer. */
+		char *both = end - SIGNATURE_SIZE;
+		memcpy(both, signature + 2 + KEY_NUMBER, SIGNATURE_SIZE);
+		if (crypto_sign_ed25519_open(opened, &size, (uint8_t *)both, n + SIGNATURE_SIZE,
+					     key + 2 + KEY_NUMBER))
+			return refuse(m, "the signature does not match");
+		m->trusted = YES;
+	}
+	if (any_key() && !m->trusted && !m->anyone)
+		return refuse(m, "signed by a key that is not known here");
+	line[-1] = '\0';
+	return end - m->text;
+}
+
+/* The keys of a header, and where their values belong: strings or numbers, one or several. */
+static const struct header_key {
+	const char *name;
+	unsigned most, is_number;
+	size_t to, count;
+} header_keys[] = {
+#define ONE(name, to, is_number)                                                                   \
+	{                                                                                          \
+		name, 1, is_number, offsetof(struct header, to), 0                                 \
+	}
+#define MANY(name, to, most, is_number)                                                            \
+	{                                                                                          \
+		name, most, is_number, offsetof(struct header, to), offsetof(struct header, n##to) \
+	}
+	ONE("signed", comment, NO),
+	ONE("name", name, NO),
+	ONE("version", version, NO),
+	ONE("arch", arch, NO),
+	ONE("kernel", kernel, NO),
+	ONE("created", created, YES),
+	MANY("entry", entry, WORDS_MAX, NO),
+	MANY("env", env, WORDS_MAX, NO),
+	ONE("cwd", cwd, NO),
+	ONE("user", user, NO),
+	ONE("payload", payload, NO),
+	ONE("unpacked", unpacked, YES),
+	ONE("entries", entries, YES),
+	ONE("size", size, YES),
+	ONE("chunk", chunk, YES),
+	MANY("shard", shards, SHARDS_MAX, YES),
+};
+
+/* Takes in the value of a known key, the nth of those that it can have. */
+static int header_set(struct image *m, const struct header_key *k, unsigned n, const char *value)
+{
+	char *to = (char *)&m->header + k->to;
+	const char *end = value + strlen(value);
+	i64 number;
+
+	if (n >= k->most)
+		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
+	if (!k->is_number) {
+		((const char **)(void *)to)[n] = value;
+		return 0;
+	}
+	if (decimal(&value, end, &number) || value != end)
+		return refuse(m, "header: %s is not a number", k->name);
+	((u64 *)(void *)to)[n] = (u64)number;
+	return 0;
+}
+
+/* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
+static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
+			      char buf[24])
+{
+	const char *from = (const char *)h + k->to;
+	unsigned count = k->count ? *(const unsigned *)(const void *)((const char *)h + k->count)
+				  : 1;
+
+	if (n >= count)
+		return NULL;
+	if (!k->is_number)
+		return ((const char *const *)(const void *)from)[n];
+	format(buf, 24, "%llu", ((const u64 *)(const void *)from)[n]);
+	return buf;
+}
+
+/* A line with the digest of a chunk: they follow each other, so the first one leads to all. */
+static int header_digest(struct image *m, const struct hash *hash, const char *line, size_t n)
+{
+	struct header *h = &m->header;
+
+	if (!h->digests) {
+		h->digests = line;
+		h->hash = hash;
+	}
+	if (h->hash != hash || line != h->digests + h->ndigests * (n + 1) ||
+	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
+		return refuse(m, "header: a digest is out of line");
+	h->ndigests++;
+	return 0;
+}
+
+/* Reads the line `KEY VALUE` of n bytes, and makes two strings of it. Unknown keys are ignored. */
+static int header_line(struct image *m, char *line, size_t n, unsigned seen[LEN(header_keys)])
+{
+	char *value = memchr(line, ' ', n);
+
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			return refuse(m, "header: a line with a control character");
+	if (!value || value == line)
+		return refuse(m, "header: a line is not 'key value'");
+	*value++ = line[n] = '\0';
+	for (int i = 0; i < LEN(hashes); i++)
+		if (!strcmp(line, hashes[i].name))
+			return header_digest(m, &hashes[i], line, n);
+	for (int i = 0; i < LEN(header_keys); i++) {
+		const struct header_key *k = &header_keys[i];
+		if (strcmp(line, k->name))
+			continue;
+		if (k->count)
+			++*(unsigned *)(void *)((char *)&m->header + k->count);
+		return header_set(m, k, seen[i]++, value);
+	}
+	return 0;
+}
+
+/* Does what the header says make sense, and fit the file? */
+static int header_check(struct image *m)
+{
+	struct header *h = &m->header;
+	u64 chunks = h->chunk ? (h->size + h->chunk - 1) / h->chunk : 0;
+
+	if (h->payload && strcmp(h->payload, "tar.lz4"))
+		return refuse(m, "header: a payload of the kind '%s'", h->payload);
+	if (h->chunk < CHUNK_MIN || h->chunk > CHUNK_MAX || h->chunk & (h->chunk - 1))
+		return refuse(m, "header: chunks of an impossible size");
+	if (!h->size || chunks != h->ndigests)
+		return refuse(m, "header: %llu chunks, and %u digests", chunks, h->ndigests);
+	if (!h->hash->make)
+		return refuse(m, "header: digests with %s, for 64-bit machines", h->hash->name);
+	h->nshards += !h->nshards;
+	h->shards[h->nshards] = h->size;
+	for (unsigned i = 0; i < h->nshards; i++)
+		if (h->shards[i] >= h->shards[i + 1] || h->shards[0])
+			return refuse(m, "header: a shard begins at an impossible place");
+	if (!m->device && m->size < m->body + h->size)
+		return refuse(m, "cut short: %llu bytes are missing", m->body + h->size - m->size);
+	if (!m->device && m->size > m->body + h->size)
+		return refuse(m, "%llu bytes follow its end", m->size - m->body - h->size);
+	return 0;
+}
+
+/* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
+static int header_load(struct image *m, size_t n)
+{
+	static const char first[] = "launcher-image 1\n";
+	unsigned seen[LEN(header_keys)] = { 0 };
+	ssize_t at = signature_verify(m, n);
+	char *line = m->text + at, *end = m->text + n;
+	int failed = at < 0 ? (int)at : 0;
+
+	if (failed)
+		return failed;
+	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
+		return refuse(m, "header: its first line is not '%.*s'", 16, first);
+	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
+	line += strlen(first);
+	for (char *next; !failed && line < end; line = next + 1) {
+		if (!(next = memchr(line, '\n', end - line)))
+			return refuse(m, "header: its last line has no end");
+		failed = header_line(m, line, next - line, seen);
+	}
+	/* The comment in front of a signature is signed here too. */
+	const char *comment = at ? m->text + 19 : "", *said = m->header.comment;
+	if (!failed && strcmp(comment, said ? said : ""))
+		return refuse(m, "header: 'signed' is not the comment of the signature");
+	return failed ? failed : header_check(m);
+}
+
+/* Finds the header, and reads it if it can be trusted. Without keys there need not be one. */
+static int image_begin(struct image *m)
+{
+	static const char *const intros[] = { "launcher-image ", "untrusted comment: " };
+	uint8_t frame[8] = { 0 };
+	ssize_t got = source_read(m, frame, sizeof frame);
+	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
+	size_t some = n < 19 ? n : 19;
+
+	if (got >= 0)
+		got = source_read(m, m->text, some);
+	if (got < 0)
+		return (int)got;
+	int is_ours = 0;
+	for (int i = 0; i < LEN(intros); i++)
+		is_ours |= !strncmp(m->text, intros[i], strlen(intros[i]));
+	if (!is_ours) {
+		m->next = 0; /* another skippable frame, or none */
+		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
+	}
+	if (n >= sizeof m->text)
+		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
+	got = source_read(m, m->text + some, n - some);
+	if (got != (ssize_t)(n - some))
+		return got < 0 ? (int)got : refuse(m, "cut short in the header");
+	m->body = m->next;
+	return header_load(m, n);
+}
+
+enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
+
+/*
+ * Opens the image in a file or device, or in the size bytes of memory if fd is -1; the descriptor
+ * stays the caller's. anyone: inspect it, whoever may have signed it. No byte behind the header is
+ * read yet. Returns 0 or -EBADMSG.
+ */
+static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone)
+{
+	struct stat st = { .st_size = (off_t)size };
+
 	memset(m, 0, sizeof *m);
+	if (fd >= 0 && fstat(fd, &st))
+		return refuse(m, "%m");
 	m->fd = fd;
-	m->in = mmap(NULL, in_size + out_size, PROT_READ | PROT_WRITE,
+	m->memory = memory;
+	m->anyone = anyone;
+	m->device = fd >= 0 && !S_ISREG(st.st_mode);
+	m->size = st.st_size;
+	m->stop = ~0ULL;
+	m->in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m->in == MAP_FAILED)
-		return -errno;
-	m->out = m->in + in_size;
-	return 0;
+		return refuse(m, "memory: %m");
+	m->out = m->in + IN_SIZE;
+	return image_begin(m);
 }
 
 static void image_close(struct image *m)
 {
-	munmap(m->in, in_size + out_size);
+	munmap(m->in, IN_SIZE + OUT_SIZE);
 }
 
-/* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the file ends before, or -errno. */
+/* What is read next is that shard and no more; without a header, all of the image. */
+static void image_rewind(struct image *m, unsigned shard)
+{
+	const struct header *h = &m->header;
+
+	m->frames = m->inside = 0;
+	m->in_at = m->in_end = m->out_at = m->out_end = 0;
+	m->offset = m->next = m->body;
+	if (!h->chunk)
+		return;
+	m->offset = m->body + h->shards[shard];
+	m->stop = m->body + h->shards[shard + 1];
+	m->skip = h->shards[shard] % h->chunk;
+	m->next = m->offset - m->skip;
+}
+
+/* Are these n bytes the chunk of that number? */
+static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n)
+{
+	const char *name = h->hash->name;
+	const char *hex = h->digests + chunk * (strlen(name) + 2 + 2 * DIGEST_SIZE);
+	uint8_t digest[DIGEST_SIZE];
+	int wrong = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
+
+	hex += strlen(name) + 1;
+	for (int i = 0; i < 2 * DIGEST_SIZE; i++)
+		wrong |= digit_of("0123456789abcdef", hex[i]) ^
+			 (digest[i / 2] >> 4 * (~i & 1) & 15);
+	return !wrong;
+}
+
+/* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
+static int image_fill(struct image *m)
+{
+	const struct header *h = &m->header;
+	uint8_t *to = m->in + m->in_end;
+	u64 at = m->next - m->body, n = READ_AHEAD;
+
+	if (m->next >= m->stop)
+		return 0;
+	if (h->chunk)
+		n = h->size - at < h->chunk ? h->size - at : h->chunk;
+	ssize_t got = source_read(m, to, n);
+	if (got < 0 || !h->chunk) {
+		m->in_end += got > 0 ? got : 0;
+		return got < 0 ? (int)got : got > 0;
+	}
+	if ((u64)got < n)
+		return refuse(m, "cut short (at byte %llu)", m->next);
+	if (!chunk_matches(h, at / h->chunk, to, n))
+		return refuse(m, "chunk %llu, at byte %llu, does not match its digest",
+			      at / h->chunk, m->body + at);
+	m->in_end += n - (m->next > m->stop ? m->next - m->stop : 0);
+	m->in_at += m->skip;
+	m->skip = 0;
+	return 1;
+}
+
+/* ---- 6  image: frames --------------------------------------------------------------------------
+ *
+ * A stream of LZ4 frames becomes bytes: standard frames (lz4_Frame_format.md 1.6.2, every checksum
+ * verified), skippable ones, and the legacy frames that Buildroot, Yocto and the kernel's build
+ * write. Small blocks are decoded whole, large ones in pieces, so half a megabyte is enough for
+ * frames of any kind.
+ */
+
+enum {
+	FRAME_MAGIC = 0x184D2204,
+	LEGACY_MAGIC = 0x184C2102,
+	SKIP_MAGIC = 0x184D2A50, /* and the fifteen after it */
+	LEGACY_BLOCK = 8 << 20,
+	WHOLE_BLOCK = 256 << 10, /* larger ones are decoded in pieces */
+	HISTORY = 64 << 10,      /* what a match may refer back to */
+};
+
+/* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the image ends before, or -EBADMSG. */
 static int image_need(struct image *m, size_t n)
 {
-	size_t have = m->in_end - m->in_at;
-
-	if (have < n) {
-		memmove(m->in, m->in + m->in_at, have);
+	for (int got; m->in_end - m->in_at < n;) {
+		memmove(m->in, m->in + m->in_at, m->in_end - m->in_at);
+		m->in_end -= m->in_at;
 		m->in_at = 0;
-		m->in_end = have;
-	}
-	while (m->in_end - m->in_at < n) {
-		size_t want = n - m->in_end > READ_AHEAD ? n - m->in_end : READ_AHEAD;
-		ssize_t got = read(m->fd, m->in + m->in_end, want);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return refuse(m, "reading: %m (at byte %llu)", m->offset);
-		if (!got)
-			return 0;
-		m->in_end += got;
+		if ((got = image_fill(m)) <= 0)
+			return got;
 	}
 	return 1;
 }
 
-/* The same where the file must not end: returns 1, or the refusal that says so. */
+/* The same where the image must not end: returns 1, or the refusal that says so. */
 static int image_must(struct image *m, size_t n, const char *cut)
 {
 	int got = image_need(m, n);
@@ -830,9 +1384,15 @@ static int frame_standard(struct image *m)
 	m->content_sum = flags & 4;
 	m->sized = flags & 8;
 	m->block_max = (size_t)1 << (8 + 2 * block);
-	m->size = m->sized ? le32(p + 2) | (u64)le32(p + 6) << 32 : 0;
+	m->frame_size = m->sized ? le32(p + 2) | (u64)le32(p + 6) << 32 : 0;
 	XXH32_reset(&m->hash, 0);
 	return 1;
+}
+
+/* What is never written behind an image, in a partition or a flash that is larger than it. */
+static int is_padding(const struct image *m, uint32_t word)
+{
+	return m->device && (!word || word == UINT32_MAX);
 }
 
 /* Enters the next frame. Returns 1, 0 at the end of the file, or -EBADMSG. */
@@ -844,7 +1404,9 @@ static int frame_next(struct image *m)
 		return got;
 	if (!got && m->in_at == m->in_end)
 		return m->frames ? 0 : refuse(m, "the file is empty");
-	uint32_t magic = got ? le32(m->in + m->in_at) : 0;
+	uint32_t magic = got ? le32(m->in + m->in_at) : 1;
+	if (m->frames && is_padding(m, magic))
+		return 0;
 	m->made = 0;
 	m->out_at = m->out_end = 0;
 	if (magic == FRAME_MAGIC) {
@@ -852,7 +1414,7 @@ static int frame_next(struct image *m)
 	} else if (magic == LEGACY_MAGIC) {
 		image_take(m, 4);
 		m->inside = IN_LEGACY;
-		m->linked = 0;
+		m->linked = m->sized = m->block_sum = m->content_sum = 0;
 		m->block_max = LEGACY_BLOCK;
 	} else if (magic >> 4 == SKIP_MAGIC >> 4) {
 		got = frame_skip(m);
@@ -874,22 +1436,41 @@ static int frame_end(struct image *m)
 		if (le32(image_take(m, 4)) != XXH32_digest(&m->hash))
 			return corrupt(m, "the checksum of a frame does not match");
 	}
-	if (m->sized && m->made != m->size)
+	if (m->sized && m->made != m->frame_size)
 		return corrupt(m, "a frame is not as long as its header says");
 	return 1;
 }
 
-/* Decodes n bytes of in behind what is decoded already; a linked block sees the 64 KiB before. */
-static int block_decode(struct image *m, size_t n, int stored)
+/* Makes room for n bytes behind those that are decoded, of which a match can need the latest. */
+static void out_room(struct image *m, size_t n, int linked)
 {
-	size_t window = HISTORY + (m->block_max < HISTORY * 4 ? HISTORY * 4 : m->block_max);
+	if (linked && m->out_end + n <= OUT_SIZE)
+		return;
+	size_t keep = !linked ? 0 : m->out_end < HISTORY ? m->out_end : HISTORY;
+	memmove(m->out, m->out + m->out_end - keep, keep);
+	m->out_at = m->out_end = keep;
+}
 
-	if (!m->linked || m->out_end + m->block_max > window) {
-		size_t keep = m->linked ? (m->out_end < HISTORY ? m->out_end : HISTORY) : 0;
-		memmove(m->out, m->out + m->out_end - keep, keep);
-		m->out_end = keep;
-	}
-	uint8_t *to = m->out + m->out_end;
+/* Takes in n bytes that have been decoded behind the others. */
+static int out_made(struct image *m, size_t n)
+{
+	if (m->content_sum)
+		XXH32_update(&m->hash, m->out + m->out_end, n);
+	m->out_at = m->out_end;
+	m->out_end += n;
+	m->made += n;
+	if (m->sized && m->made > m->frame_size)
+		return corrupt(m, "a frame is longer than its header says");
+	return 1;
+}
+
+static const char bad_block[] = "a block does not decode", cut_in_block[] = "cut short in a block";
+
+/* Decodes a block of n bytes; a linked one sees the 64 KiB before it. */
+static int block_whole(struct image *m, size_t n, int stored)
+{
+	out_room(m, m->block_max, m->linked);
+	char *to = (char *)m->out + m->out_end;
 	const char *from = (const char *)image_take(m, n);
 	int seen = m->out_end < HISTORY ? (int)m->out_end : HISTORY;
 	int made = (int)n;
@@ -897,17 +1478,143 @@ static int block_decode(struct image *m, size_t n, int stored)
 	if (stored)
 		memcpy(to, from, n);
 	else
-		made = LZ4_decompress_safe_usingDict(from, (char *)to, (int)n, (int)m->block_max,
-						     (const char *)to - seen, seen);
-	if (made < 0)
-		return corrupt(m, "a block does not decode");
-	if (m->inside == IN_STANDARD && m->content_sum)
-		XXH32_update(&m->hash, to, made);
-	m->out_at = m->out_end;
-	m->out_end += made;
-	m->made += made;
-	if (m->sized && m->made > m->size)
-		return corrupt(m, "a frame is longer than its header says");
+		made = LZ4_decompress_safe_usingDict(from, to, (int)n, (int)m->block_max, to - seen,
+						     seen);
+	return made < 0 ? corrupt(m, bad_block) : out_made(m, made);
+}
+
+/* Takes n bytes out of the block that is decoded in pieces; NULL: there are none, m->why says so. */
+static const uint8_t *piece_take(struct image *m, size_t n)
+{
+	int got = m->big.left < n ? corrupt(m, bad_block) : image_must(m, n, cut_in_block);
+
+	if (got < 0)
+		return NULL;
+	const uint8_t *p = image_take(m, n);
+	if (m->block_sum)
+		XXH32_update(&m->big.hash, p, n);
+	m->big.left -= n;
+	return p;
+}
+
+/* Adds to a length the bytes that go on while they are 255. */
+static int piece_length(struct image *m, size_t *length)
+{
+	for (const uint8_t *p = NULL; p ? *p == 255 : *length == 15; *length += *p) {
+		if (*length > m->big.room)
+			return corrupt(m, bad_block);
+		if (!(p = piece_take(m, 1)))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+/* A sequence begins with a token: how many literals there are, and how long the match is. */
+static int piece_token(struct image *m)
+{
+	const uint8_t *p = piece_take(m, 1);
+
+	if (!p)
+		return -EBADMSG;
+	m->big.phase = AT_LITERALS;
+	m->big.match = *p & 15;
+	m->big.literals = *p >> 4;
+	return piece_length(m, &m->big.literals);
+}
+
+/* Behind the literals: how far back the match is. Without it, this was the end of the block. */
+static int piece_match(struct image *m, size_t history)
+{
+	if (!m->big.left) {
+		m->big.on = NO;
+		return 0;
+	}
+	const uint8_t *p = piece_take(m, 2);
+	if (!p)
+		return -EBADMSG;
+	m->big.phase = AT_MATCH;
+	m->big.distance = p[0] | p[1] << 8;
+	if (!m->big.distance || m->big.distance > history)
+		return corrupt(m, bad_block);
+	int failed = piece_length(m, &m->big.match);
+	m->big.match += 4;
+	return failed;
+}
+
+/* Copies literals, as far as they are read and there is room. */
+static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
+{
+	size_t n = m->big.literals < room ? m->big.literals : room;
+	int got = image_must(m, 1, cut_in_block);
+
+	n = n < m->in_end - m->in_at ? n : m->in_end - m->in_at;
+	const uint8_t *p = got < 0 ? NULL : piece_take(m, n);
+	if (!p)
+		return -EBADMSG;
+	memcpy(to, p, n);
+	m->big.literals -= n;
+	return n;
+}
+
+/* Copies of the match what there is room for; it may overlap itself. */
+static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
+{
+	size_t n = m->big.match < room ? m->big.match : room, back = m->big.distance;
+
+	m->big.match -= n;
+	if (back >= n)
+		memcpy(to, to - back, n);
+	else
+		for (size_t i = 0; i < n; i++)
+			to[i] = to[i - back];
+	return n;
+}
+
+/* Decodes the next piece of a large block (lz4_Block_format.md): LZ4, but it can stop anywhere. */
+static int block_piece(struct image *m)
+{
+	enum { PIECE = 128 << 10 };
+	ssize_t made = 0, got = 0;
+
+	out_room(m, PIECE, YES);
+	while (m->big.on && made < PIECE && got >= 0) {
+		uint8_t *to = m->out + m->out_end + made;
+		if (m->big.phase == AT_TOKEN)
+			got = piece_token(m);
+		else if (m->big.phase == AT_LITERALS && m->big.literals)
+			made += got = piece_literals(m, to, PIECE - made);
+		else if (m->big.phase == AT_LITERALS)
+			got = piece_match(m, m->out_end + made);
+		else if (m->big.match)
+			made += got = piece_repeat(m, to, PIECE - made);
+		else
+			m->big.phase = AT_TOKEN;
+	}
+	if (got >= 0 && (size_t)made > m->big.room)
+		got = corrupt(m, bad_block);
+	if (got < 0)
+		return (int)got;
+	m->big.room -= made;
+	got = made ? out_made(m, made) : 1;
+	if (got > 0 && !m->big.on && m->block_sum) {
+		if ((got = image_must(m, 4, cut_in_block)) > 0 &&
+		    le32(image_take(m, 4)) != XXH32_digest(&m->big.hash))
+			got = corrupt(m, "the checksum of a block does not match");
+	}
+	return (int)got;
+}
+
+/* Begins a large block of n bytes; one that is not compressed is nothing but literals. */
+static int block_begin(struct image *m, size_t n, int stored)
+{
+	if (!m->linked)
+		out_room(m, 0, NO);
+	m->big.on = YES;
+	m->big.left = n;
+	m->big.room = m->block_max;
+	m->big.phase = stored ? AT_LITERALS : AT_TOKEN;
+	m->big.literals = stored ? n : 0;
+	XXH32_reset(&m->big.hash, 0);
 	return 1;
 }
 
@@ -919,7 +1626,6 @@ static int is_magic(uint32_t word)
 /* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
 static int block_next(struct image *m)
 {
-	static const char *const cut = "cut short in a block";
 	int got = image_need(m, 4);
 
 	if (m->inside == IN_LEGACY && !got && m->in_at == m->in_end) {
@@ -927,11 +1633,11 @@ static int block_next(struct image *m)
 		return 1;
 	}
 	if (got <= 0)
-		return got < 0 ? got : corrupt(m, cut);
+		return got < 0 ? got : corrupt(m, cut_in_block);
 	int legacy = m->inside == IN_LEGACY;
 	uint32_t word = le32(m->in + m->in_at), n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
-	if (legacy && is_magic(word)) {
+	if (legacy && (is_magic(word) || is_padding(m, word))) {
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
@@ -940,13 +1646,15 @@ static int block_next(struct image *m)
 		return frame_end(m);
 	if (!n || n > most)
 		return corrupt(m, "a block of an impossible size");
-	size_t sum = !legacy && m->block_sum ? 4 : 0;
-	if ((got = image_must(m, n + sum, cut)) < 0)
+	if (m->block_max > WHOLE_BLOCK)
+		return block_begin(m, n, !legacy && word >> 31);
+	size_t sum = m->block_sum ? 4 : 0;
+	if ((got = image_must(m, n + sum, cut_in_block)) < 0)
 		return got;
 	const uint8_t *p = m->in + m->in_at;
 	if (sum && le32(p + n) != XXH32(p, n, 0))
 		return corrupt(m, "the checksum of a block does not match");
-	got = block_decode(m, n, !legacy && word >> 31);
+	got = block_whole(m, n, word >> 31);
 	image_take(m, sum);
 	return got;
 }
@@ -955,14 +1663,16 @@ static int block_next(struct image *m)
 static ssize_t image_peek(struct image *m)
 {
 	while (m->out_at == m->out_end) {
-		int got = m->inside == IN_NONE ? frame_next(m) : block_next(m);
+		int got = m->inside == IN_NONE ? frame_next(m)
+			  : m->big.on          ? block_piece(m)
+					       : block_next(m);
 		if (got <= 0)
 			return got;
 	}
 	return m->out_end - m->out_at;
 }
 
-/* ---- 6  image: headers -------------------------------------------------------------------------
+/* ---- 7  image: headers -------------------------------------------------------------------------
  *
  * The headers of an archive: ustar, GNU and PAX. An archive that can be read in two ways is
  * refused: two sizes, two names, data where none belongs, no end mark (CVE-2025-62518).
@@ -970,12 +1680,24 @@ static ssize_t image_peek(struct image *m)
 
 enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
 
+enum tar_how {
+	TAR_OWNERS = 1,   /* give entries their owners, which takes root */
+	TAR_SHARDS = 2,   /* others make entries too: each has a name of its own, and its parent */
+	TAR_SKELETON = 4, /* only make directories; others fill them */
+	TAR_FINISH = 8,   /* the same directories again, filled: owner, mode and time */
+	TAR_NO_END = 16,  /* a later shard has the end of the archive */
+	TAR_DISCARD = 32, /* write no data: somebody only wants to know */
+};
+
 struct tar {
 	struct image *m;
-	int root, owners; /* the directory to fill; are owners kept? (we are root) */
-	int dir;          /* parent of the latest entry, open: most entries share it */
+	int root; /* the directory to fill */
+	unsigned how;
+	void (*each)(const struct tar *t); /* is told of each entry before it is made */
+	int dir; /* parent of the latest entry, open: most entries share it */
 	char dir_path[PATH_MAX];
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
+	u64 end;                   /* of the data that have been written to its file */
 	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
 	int fd;                    /* of the entry, if it is a file or directory; or -1 */
 	const char *leaf;          /* its last name, in path */
@@ -1104,16 +1826,6 @@ static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 	return 1;
 }
 
-/* A decimal number of at most 18 digits at *p, which is moved behind it. */
-static int pax_number(const char **p, const char *end, i64 *number)
-{
-	const char *start = *p;
-
-	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
-		*number = *number * 10 + **p - '0';
-	return *p > start ? 0 : -ERANGE;
-}
-
 /* Seconds, perhaps negative, perhaps with a fraction. */
 static int pax_time(const char *p, const char *end, struct timespec *time)
 {
@@ -1122,7 +1834,7 @@ static int pax_time(const char *p, const char *end, struct timespec *time)
 	long scale = 1000000000;
 
 	p += negative;
-	failed = pax_number(&p, end, &whole);
+	failed = decimal(&p, end, &whole);
 	if (!failed && p < end && *p++ == '.')
 		for (; p < end && *p >= '0' && *p <= '9'; p++)
 			part += (*p - '0') * (i64)(scale /= 10);
@@ -1144,7 +1856,7 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r)
 			format(to, PATH_MAX, "%.*s", (int)r->size, p);
 		break;
 	case AS_NUMBER:
-		failed = pax_number(&p, end, (i64 *)(void *)to) || p != end;
+		failed = decimal(&p, end, (i64 *)(void *)to) || p != end;
 		break;
 	case AS_TIME:
 		failed = pax_time(p, end, (struct timespec *)(void *)to);
@@ -1256,26 +1968,57 @@ static int header_read(struct tar *t, const uint8_t *h)
 	return 0;
 }
 
-/* ---- 7  image: entries -------------------------------------------------------------------------
+/* ---- 8  image: entries -------------------------------------------------------------------------
  *
  * Entries are made below one directory. No path is ever resolved: the parent is walked name by
  * name without following a link, and everything is made relative to its descriptor, so no archive
  * can reach out of the root, hard links included (CVE-2026-17106).
  */
 
+/* Writes n bytes that belong at that place. Pages of zeros stay holes, which need no memory. */
+static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
+{
+	enum { PAGE = 4096 };
+
+	for (size_t from = 0, i = 0, step;; i += step) {
+		size_t rest = n - i, page = PAGE - (at + i) % PAGE;
+		step = page < rest ? page : rest;
+		int hole = rest && !p[i] && !memcmp(p + i, p + i + 1, step - 1);
+		if (rest && !hole)
+			continue;
+		while (from < i) {
+			ssize_t done = pwrite(t->fd, p + from, i - from, at + from);
+			if (done < 0)
+				return -errno;
+			from += done;
+			t->end = at + from;
+		}
+		if (!rest)
+			return 0;
+		from = i + step;
+	}
+}
+
 /* Writes the entry's data to its file, straight out of the decoder's buffer. */
 static int entry_data(struct tar *t)
 {
-	for (i64 left = t->size; left;) {
+	u64 at = 0, size = t->size;
+
+	t->end = 0;
+	while (at < size) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
 			return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
-		n = write(t->fd, t->m->out + t->m->out_at, n < left ? n : left);
-		if (n < 0)
-			return -errno;
+		n = (u64)n < size - at ? (u64)n : size - at;
+		int failed = t->how & TAR_DISCARD ? 0
+						  : data_write(t, t->m->out + t->m->out_at, n, at);
+		if (failed)
+			return failed;
 		t->m->out_at += n;
-		left -= n;
+		at += n;
 	}
+	if (t->end < size && !(t->how & TAR_DISCARD) && ftruncate(t->fd, (off_t)size))
+		return -errno;
 	return tar_padding(t);
 }
 
@@ -1286,7 +2029,8 @@ static void tar_leave(struct tar *t)
 
 	if (t->dir < 0)
 		return;
-	futimens(t->dir, times);
+	if (!(t->how & TAR_SHARDS)) /* there, it is set when all are done */
+		futimens(t->dir, times);
 	close(t->dir);
 	t->dir = -1;
 }
@@ -1303,7 +2047,7 @@ static int tar_enter(struct tar *t, const char *path)
 	if (t->dir >= 0 && !strcmp(path, t->dir_path))
 		return 0;
 	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
-	if (next == -ENOENT && !(next = path_mkdir(from, rest)))
+	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(from, rest)))
 		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
 	if (next < 0)
 		return next;
@@ -1323,8 +2067,12 @@ static int make_file(struct tar *t)
 
 static int make_dir(struct tar *t)
 {
-	if (*t->leaf && mkdirat(t->dir, t->leaf, 0700) && errno != EEXIST)
+	int made = !*t->leaf || !mkdirat(t->dir, t->leaf, 0700);
+
+	if (!made && (errno != EEXIST || t->how & TAR_SKELETON))
 		return -errno;
+	if (t->how & TAR_SKELETON)
+		return 0;
 	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
 	return t->fd >= 0 ? 0 : t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd;
 }
@@ -1421,13 +2169,15 @@ static int entry_finish(struct tar *t)
 	int failed = 0;
 
 	if (t->fd < 0) {
-		if ((t->owners && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
+		if ((t->how & TAR_OWNERS &&
+		     fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
 		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
 			failed = -errno;
 		return failed;
 	}
-	mode_t mode = t->mode | (t->type == '5' && !t->owners ? 0700 : 0); /* or nobody fills it */
-	if ((t->owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
+	int owners = t->how & TAR_OWNERS;
+	mode_t mode = t->mode | (t->type == '5' && !owners ? 0700 : 0); /* or nobody fills it */
+	if ((owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
 		failed = -errno;
 	if (!failed)
 		failed = entry_attributes(t);
@@ -1451,12 +2201,14 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	failed = tar_enter(t, parent);
 	if (!failed)
 		failed = kind->make(t);
+	if (failed == -EEXIST && t->how & TAR_SHARDS)
+		return refuse(t->m, "two entries with the name %.*s", 160, t->path);
 	if (failed == -EEXIST) {
 		int gone = !unlinkat(t->dir, t->leaf, 0) ||
 			   !unlinkat(t->dir, t->leaf, AT_REMOVEDIR);
 		failed = gone ? kind->make(t) : -errno;
 	}
-	if (!failed && !(kind->traits & IS_BARE))
+	if (!failed && !(kind->traits & IS_BARE) && !(t->how & TAR_SKELETON))
 		failed = entry_finish(t);
 	if (t->fd >= 0)
 		close(t->fd);
@@ -1486,6 +2238,10 @@ static int tar_entry(struct tar *t, const uint8_t *h)
 		return failed;
 	if (!*t->path && t->type != '5')
 		return refuse(t->m, "an entry would replace the root");
+	if (t->how & TAR_SHARDS && (t->type == '5') != !!(t->how & (TAR_SKELETON | TAR_FINISH)))
+		return refuse(t->m, "in the wrong shard: %.*s", 160, t->path);
+	if (t->each)
+		t->each(t);
 	failed = entry_make(t, kind);
 	t->given = 0;
 	t->pax_size = 0;
@@ -1506,28 +2262,39 @@ static int tar_end(struct tar *t)
 	return n;
 }
 
-/* Unpacks a whole image below the directory root. -EBADMSG leaves the reason in m->why. */
-static int image_unpack(struct image *m, int root)
+/*
+ * Unpacks below the directory root what image_rewind has chosen. how: TAR_* bits. Adds to *left_out
+ * the number of device nodes. Returns 0, or -EBADMSG and the reason in m->why.
+ */
+static int image_unpack(struct image *m, int root, unsigned how, void (*each)(const struct tar *),
+			unsigned *left_out)
 {
 	static const uint8_t zeros[TAR_BLOCK];
 	uint8_t header[TAR_BLOCK];
 	struct tar *t = &tar;
 	int failed = 0;
 
-	*t = (struct tar){ .m = m, .root = root, .dir = -1, .owners = !geteuid() };
+	*t = (struct tar){ .m = m, .root = root, .how = how, .each = each, .dir = -1 };
 	for (int more = 1; more && !failed;) {
+		ssize_t n = t->given || t->pax_size || !(how & TAR_NO_END) ? 1 : image_peek(m);
+		if (n <= 0) {
+			failed = (int)n;
+			break; /* a shard ends in front of a header */
+		}
 		if (!(failed = tar_read(t, header, sizeof header))) {
 			more = memcmp(header, zeros, sizeof zeros);
 			failed = more ? tar_entry(t, header) : tar_end(t);
+			if (!more && how & TAR_NO_END)
+				failed = corrupt(m,
+						 "the end of the archive, before the last shard");
 		}
 	}
 	tar_leave(t);
-	if (!failed && t->left_out)
-		say("%u device nodes are left out: a container has its own", t->left_out);
+	*left_out += t->left_out;
 	return failed;
 }
 
-/* ---- 8  cgroup ---------------------------------------------------------------------------------
+/* ---- 9  cgroup ---------------------------------------------------------------------------------
  *
  * Each container has a cgroup launcher/NAME in every hierarchy that holds a controller: the one
  * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
@@ -1742,7 +2509,7 @@ static int cgroup_remove(const char *name)
 	return failed;
 }
 
-/* ---- 9  mount ----------------------------------------------------------------------------------
+/* ---- 10  mount ---------------------------------------------------------------------------------
  *
  * What a container sees beside its image is a row of operations, walked by one executor. Targets
  * are opened by path_open, so a link in the image can't lead a mount astray, and mounted on by
@@ -1908,14 +2675,17 @@ static int mount_do(int root, const struct mount_op *op)
 	return failed;
 }
 
-/* ---- 10  confine -------------------------------------------------------------------------------
+/* ---- 11  confine -------------------------------------------------------------------------------
  *
  * What a workload keeps of root's power: the capabilities that its row names, and nothing that
  * execve(2) could give back. And the one link of a network namespace that has nothing else.
  */
 
-/* Drops all capabilities but `keep`, for good: bounding set, ambient set, no_new_privs. */
-static int confine(u64 keep)
+/*
+ * Drops all capabilities but `keep`, for good: bounding set, no_new_privs. ambient: those stay over
+ * an execve, which a user who is not root needs; else they are its bounds.
+ */
+static int confine(u64 keep, int ambient)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -1924,11 +2694,76 @@ static int confine(u64 keep)
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap))
 			return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
+		data[i].inheritable = ambient ? data[i].effective : 0;
+	}
 	if (syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
+	for (unsigned cap = 0; ambient && cap < 64; cap++)
+		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
+			return -errno;
 	return 0;
+}
+
+/*
+ * From now on this process, and what it forks, can make only these system calls: any other one ends
+ * it. Returns 0 or -errno: -EINVAL from a kernel without CONFIG_SECCOMP_FILTER. seccomp(2)
+ */
+static int filter_calls(const int *allowed, unsigned n)
+{
+	struct sock_filter code[80] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	};
+	struct sock_filter *at = code + 4;
+
+	for (unsigned i = 0; i < n; i++)
+		if (allowed[i] >= 0)
+			*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							     (unsigned)allowed[i], 0, 0);
+	unsigned calls = at - code - 4;
+	for (unsigned i = 0; i < calls; i++)
+		code[4 + i].jt = (uint8_t)(calls - i);
+	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog program = { .len = (unsigned short)(at - code), .filter = code };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		return -errno;
+	return 0;
+}
+
+/* Gives the user namespace of the process pid all ids that we have, or only our own as its root. */
+static int users_map(pid_t pid)
+{
+	char path[48], map[64];
+	u64 count = 0;
+	int dir, failed = 0;
+
+	format(path, sizeof path, "/proc/%d", pid);
+	if ((dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return -errno;
+	if (geteuid()) {
+		count = 1;
+		failed = file_write(dir, "setgroups", "deny");
+	} else if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 0) {
+		map[strcspn(map, "\n")] = '\0';
+		const char *last = strrchr(map, ' ');
+		i64 n = 0;
+		failed = last++ ? decimal(&last, last + strlen(last), &n) : -ENODATA;
+		count = (u64)n;
+	}
+	format(map, sizeof map, "0 %u %llu", (unsigned)geteuid(), count);
+	if (!failed)
+		failed = file_write(dir, "uid_map", map);
+	format(map, sizeof map, "0 %u %llu", (unsigned)getegid(), count);
+	if (!failed)
+		failed = file_write(dir, "gid_map", map);
+	close(dir);
+	return failed;
 }
 
 /* Brings lo up in the network namespace of the caller. */
@@ -1948,21 +2783,23 @@ static int loopback_up(void)
 
 /* ==== Part III: Lives that may die ============================================================ */
 
-/* ---- 11  inside --------------------------------------------------------------------------------
+/* ---- 12  unpacker ------------------------------------------------------------------------------
  *
- * The children of a container: the unpacker of its image, and its PID 1, which builds it from
- * within, starts the workload, and stays to reap, to forward signals, and to exit as the workload
- * did. The parent's halves return -errno; the child's halves die, and the parent reads why.
+ * Children, and the one that unpacks an image. It prepares a place and hands the work to a process
+ * that sees nothing but that place and the image: with users and mounts of its own, a handful of
+ * system calls and no way out. What a hole in a parser could spoil is that place. The parent's
+ * halves of functions return -errno; the child's halves die, and the parent reads why.
  */
 
 static struct {
-	int report;          /* pipe to the parent, for a child's last words; or -1 */
-	int code;            /* exit status of a death */
-	int device;          /* we are PID 1 of the device: after a death nobody is left */
-	const char *images;  /* directory */
-	char work[48];       /* a directory of our own; the roots are mounted in it */
-	char self[PATH_MAX]; /* this program, for the rows that have its verbs */
-	char *args;          /* argv and environ, as the kernel has laid them out */
+	int report;           /* pipe to the parent, for a child's last words; or -1 */
+	int code;             /* exit status of a death */
+	int device;           /* we are PID 1 of the device: after a death nobody is left */
+	const char *images;   /* directory */
+	char work[48];        /* a directory of our own; the roots are mounted in it */
+	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
+	char found[PATH_MAX]; /* the image that is being worked on, for messages */
+	char *args;           /* argv and environ, as the kernel has laid them out */
 	size_t args_size;
 	const char *only, *skip; /* names on the kernel command line */
 } host = { .report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher" };
@@ -2035,6 +2872,8 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 		return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
+	if (pid < 0 && !failed && errno == ENOSYS && args.flags == CLONE_PIDFD)
+		pid = fork(); /* nothing is asked that it could not do */
 	if (!pid) {
 		child_begin(cgroup_name, report[1]);
 		return 0;
@@ -2066,7 +2905,7 @@ static void root_path(char path[PATH_MAX], const char *image)
 {
 	const char *name = strrchr(image, '/');
 
-	format(path, PATH_MAX, "%s/%s", host.work, name ? name + 1 : image);
+	format(path, PATH_MAX - 8, "%s/%s", host.work, name ? name + 1 : image);
 }
 
 /* Unmounts a root. Containers that still run in it keep it alive until they end. */
@@ -2077,6 +2916,8 @@ static void root_drop(const char *image)
 	root_path(path, image);
 	umount2(path, MNT_DETACH);
 	rmdir(path);
+	format(path + strlen(path), 8, "%s", ".header");
+	unlink(path);
 }
 
 static int image_users(const char *image)
@@ -2099,31 +2940,191 @@ static u64 root_size(const struct container *c)
 	return size;
 }
 
-/* Opens an image: a file, a disk or flash device, never something that could block for ever. */
-static int image_file(const char *path)
+/*
+ * Waits for the end of a child. A signal of the set, which is blocked, is passed on to it, or kills
+ * it if the child can't know. Returns its exit status, and its last words.
+ */
+static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
+		     size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
+	siginfo_t end = { 0 };
 
-	if (fd < 0 || fstat(fd, &st))
-		die("%s: %m", path);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
-		die("%s: not a file or device", path);
-	return fd;
+	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
+		int signal = sigwaitinfo(signals, NULL);
+		if (signal > 0 && signal != SIGCHLD)
+			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
+	}
+	ssize_t n = read(task->report, words, size - 1);
+	words[n > 0 ? n : 0] = '\0';
+	close(task->report);
+	if (task->pidfd >= 0)
+		close(task->pidfd);
+	if (end.si_code != CLD_EXITED && n <= 0)
+		format(words, size, "%s", strsignal(end.si_status));
+	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
-/* Unpacks the image file below root, or dies and says where it is wrong. */
-static void unpack_into(const char *path, int root)
+/*
+ * Opens the image of that name or path: a part of this program, a file in the directory of images,
+ * or any file, disk or flash device. Never something that could block for ever.
+ */
+static int image_find(struct image *m, const char *place, int anyone)
 {
-	static struct image image;
-	int failed = image_open(&image, image_file(path));
+	const struct embedded *e = __start_embedded;
+	int is_path = !!strchr(place, '/');
+	struct stat st;
 
-	if (!failed)
-		failed = image_unpack(&image, root);
+	format(host.found, sizeof host.found, "%s", place);
+	for (; !is_path && e < __stop_embedded; e++)
+		if (!strcmp((const char *)&e->name + e->name, place))
+			return image_open(m, -1, (const uint8_t *)&e->bytes + e->bytes, e->size,
+					  anyone);
+	if (!is_path)
+		format(host.found, sizeof host.found, "%s/%s", host.images, place);
+	int fd = open(host.found, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st))
+		return refuse(m, "%m");
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
+		return refuse(m, "not a file or device");
+	return image_open(m, fd, NULL, 0, anyone);
+}
+
+static struct image image; /* the one that this process works on */
+
+/* What the processes that unpack one image share. */
+struct crew {
+	unsigned shard;    /* that was taken last */
+	unsigned failed;   /* somebody has said why */
+	unsigned left_out; /* device nodes */
+};
+
+/* All that it takes to fill a directory from an open file; the most frequent ones first. */
+static const int unpack_calls[] = {
+	SYS_pwrite64,       SYS_openat,     SYS_close,     SYS_fchown,
+	SYS_fchown32,       SYS_fchmod,     SYS_utimensat, SYS_utimensat_time64,
+	SYS_symlinkat,      SYS_fchownat,   SYS_mkdirat,   SYS_fstat,
+	SYS_fstat64,        SYS_newfstatat, SYS_fstatat64, SYS_statx,
+	SYS_pread64,        SYS_linkat,     SYS_ftruncate, SYS_ftruncate64,
+	SYS_fsetxattr,      SYS_unlinkat,   SYS_mknodat,   SYS_write,
+	SYS_clone,          SYS_fork,       SYS_wait4,     SYS_gettid,
+	SYS_rt_sigprocmask, SYS_prctl,      SYS_exit,      SYS_exit_group,
+};
+
+/* Leaves a worker with the root, and with nothing else that it could reach. */
+static void worker_confine(int root)
+{
+	u64 keep = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETFCAP);
+
+	if (!geteuid()) {
+		if (fchdir(root) || chroot("."))
+			die("changing the root: %m");
+		int failed = confine(keep, NO);
+		if (failed)
+			die("dropping capabilities: %s", strerror(-failed));
+	}
+	int failed = filter_calls(unpack_calls, LEN(unpack_calls));
+	if (failed && failed != -EINVAL) /* a kernel without it: said when the launcher starts */
+		die("a filter for system calls: %s", strerror(-failed));
+}
+
+static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how,
+			 void (*each)(const struct tar *), struct crew *crew)
+{
+	unsigned last = m->header.nshards ? m->header.nshards - 1 : 0, left_out = 0;
+
+	image_rewind(m, shard);
+	int failed = image_unpack(m, root, how | (shard < last ? TAR_NO_END : 0), each, &left_out);
+	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
+	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
+		_exit(host.code);
 	if (failed)
-		die("%s: %s", path, failed == -EBADMSG ? image.why : strerror(-failed));
-	close(image.fd);
-	image_close(&image);
+		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
+}
+
+/* Unpacks the shards that nobody else has taken. */
+static void unpack_some(struct image *m, int root, unsigned how, struct crew *crew)
+{
+	for (unsigned shard;
+	     (shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < m->header.nshards;)
+		unpack_shard(m, root, shard, how, NULL, crew);
+}
+
+/* The life of the worker. An image in shards occupies every CPU: first its directories are made. */
+static _Noreturn void worker(struct image *m, int root, unsigned how,
+			     void (*each)(const struct tar *), struct crew *crew)
+{
+	cpu_set_t cpus;
+	int status, helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+
+	worker_confine(root);
+	if (m->header.nshards < 2 || each) { /* one after the other, in their order */
+		for (unsigned shard = 0; !shard || shard < m->header.nshards; shard++)
+			unpack_shard(m, root, shard, how, each, crew);
+		_exit(0);
+	}
+	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_SKELETON, NULL, crew);
+	for (unsigned i = 2; i < m->header.nshards && helpers-- > 0; i++)
+		if (!fork()) { /* one that can't be had is not missed: the others do its work */
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			unpack_some(m, root, how | TAR_SHARDS, crew);
+			_exit(0);
+		}
+	unpack_some(m, root, how | TAR_SHARDS, crew);
+	while (wait(&status) > 0)
+		if (status && !__atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
+			die("a process of the unpacker was killed");
+	if (crew->failed)
+		_exit(host.code);
+	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_FINISH, NULL, crew);
+	_exit(0);
+}
+
+/* A worker without a root has one of its own, which goes with it. */
+static int worker_root(u64 spaces)
+{
+	if (!spaces || mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
+		die("a place to unpack: %s", spaces ? strerror(errno) : "no user namespaces here");
+	return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/*
+ * Has the open image unpacked below the directory root, or below none, to see if it could be, by a
+ * process that can do nothing else. It has users and mounts of its own where the kernel has such.
+ * signals: what kills it, see task_wait. Returns 0, or -EBADMSG and the reason in m->why.
+ */
+static int unpack(struct image *m, int root, void (*each)(const struct tar *),
+		  const sigset_t *signals)
+{
+	unsigned how = (geteuid() ? 0 : TAR_OWNERS) | (root < 0 ? TAR_DISCARD : 0);
+	struct crew *crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	u64 spaces = CLONE_NEWUSER | CLONE_NEWNS;
+	struct task task;
+	int go[2], failed = 0;
+	char byte = 0;
+
+	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC))
+		return refuse(m, "%m");
+	int parent = task_fork(&task, spaces, NULL);
+	if (parent < 0)
+		parent = task_fork(&task, spaces = 0, NULL);
+	if (!parent) {
+		close(go[1]);
+		if (spaces && read(go[0], &byte, 1) != 1)
+			die("its users can't be mapped");
+		worker(m, root < 0 ? worker_root(spaces) : root, how, each, crew);
+	}
+	if (parent > 0 && spaces && !users_map(task.pid))
+		failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
+	close(go[0]);
+	close(go[1]);
+	if (parent < 0)
+		return refuse(m, "a process to unpack in: %s", strerror(-parent));
+	failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
+	if (crew->left_out)
+		say("%u device nodes are left out: a container has its own", crew->left_out);
+	munmap(crew, sizeof *crew);
+	return failed ? -EBADMSG : 0;
 }
 
 /* Makes the places where something will be mounted, for a read-only root takes them no more. */
@@ -2140,32 +3141,126 @@ static void mount_points(const struct container *c, int root)
 		die("the image has no place for a mount: %s", strerror(-failed));
 }
 
-/* The life of the unpacker: a bounded tmpfs, the image in it, then read-only for good. */
-static _Noreturn void unpacker(const struct container *c)
+/* Is this image for this row and this device? */
+static int image_accept(struct image *m, const struct container *c)
 {
-	char root[PATH_MAX], path[PATH_MAX], options[96];
-	u64 size = root_size(c);
+	const struct header *h = &m->header;
+	struct utsname kernel = { 0 };
+	size_t n = strcspn(c->image, ".");
+	int is_row = c >= containers && c < containers + NCONTAINERS;
 
-	signals_reset();
-	umask(0);
+	uname(&kernel);
+	if (c->version && (!h->version || version_compare(h->version, c->version) < 0))
+		return refuse(m, "it has the version %s, and %s is the least that is accepted",
+			      h->version ? h->version : "0", c->version);
+	if (h->arch && strcmp(h->arch, ARCH))
+		return refuse(m, "it is for %s, and this is %s", h->arch, ARCH);
+	if (h->kernel && version_compare(kernel.release, h->kernel) < 0)
+		return refuse(m, "it needs Linux %s, and this is %s", h->kernel, kernel.release);
+	if (is_row && m->trusted && h->name &&
+	    (strlen(h->name) != n || memcmp(h->name, c->image, n)))
+		return refuse(m, "it is the image '%s', and not that of this row", h->name);
+	if (h->unpacked > root_size(c))
+		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
+			      h->unpacked >> 10, root_size(c) >> 10);
+	return 0;
+}
+
+/* What the image says of itself, kept for each start of its containers, without its digests. */
+static void header_keep(const struct header *h, const char *root)
+{
+	static char lines[HEADER_MAX];
+	struct text t = { lines, lines + sizeof lines - 1 };
+	char path[PATH_MAX], buf[24];
+	const char *value;
+
+	for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys); k++)
+		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
+			const char *const parts[] = { k->name, " ", value, "\n" };
+			for (int i = 0; i < LEN(parts); i++)
+				text_pad(&t, parts[i], strlen(parts[i]), 0, ' ');
+		}
+	format(path, sizeof path, "%s.header", root);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, lines, t.at - lines) != t.at - lines)
+		die("%s: %m", path);
+	close(fd);
+}
+
+/* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
+static int unpack_place(const struct container *c, struct image *m, const char *place)
+{
+	const struct header *h = &m->header;
+	char root[PATH_MAX], options[96];
+	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
+	int failed = image_find(m, place, NO);
+
+	if (!failed)
+		failed = image_accept(m, c);
+	if (failed)
+		return failed;
+	u64 needed = h->unpacked + (h->entries + 64) * page, inodes = h->entries + 256;
+	if (!h->chunk || needed > size)
+		needed = size;
 	root_path(root, c->image);
-	format(path, sizeof path, "%s/%s", host.images, c->image);
-	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", needed,
+	       h->entries ? inodes : size / 1024);
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		die("%s: %m", root);
-	unpack_into(path, dir);
+	if ((failed = unpack(m, dir, NULL, NULL))) {
+		close(dir);
+		umount2(root, MNT_DETACH);
+		return failed;
+	}
 	mount_points(c, dir);
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image))
 			mount_points(&containers[i], dir);
+	header_keep(h, root);
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		die("making the root read-only: %m");
+	return 0;
+}
+
+/* The life of the unpacker: its first place, or else the fallback, and no third. */
+static _Noreturn void unpacker(const struct container *c)
+{
+
+	signals_reset();
+	umask(0);
+	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
+	if (failed && c->fallback) {
+		say("%s: %s; taking %s", host.found, image.why, c->fallback);
+		if (image.in)
+			image_close(&image);
+		failed = unpack_place(c, &image, c->fallback);
+	}
+	if (failed)
+		die("%s: %s", host.found, image.why);
 	_exit(0);
 }
+
+/* Starts the unpacker of the container's image. A shared image is charged to the launcher. */
+static int container_unpack(const struct container *c, struct task *task)
+{
+	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
+
+	if (!parent) {
+		journal.as = c->name;
+		unpacker(c);
+	}
+	return parent < 0 ? parent : 0;
+}
+
+/* ---- 13  inside --------------------------------------------------------------------------------
+ *
+ * PID 1 of a container: it builds it from within, starts the workload, and stays to reap, to
+ * forward signals, and to exit as the workload did. Before that, any failure is a death.
+ */
 
 static void mount_or_die(int root, const struct mount_op *op)
 {
@@ -2199,6 +3294,26 @@ static void construct_mounts(const struct container *c, int root)
 	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0 });
 }
 
+/* Lays a file system that forgets over the read-only root; what is written counts as memory. */
+static int root_scratch(const char *path, int lower, u64 size)
+{
+	static const char *const names[] = { "upper", "work", "root" };
+	char options[128];
+
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
+	if (mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, options) || chdir(path))
+		die("a tmpfs for what is written: %m");
+	for (int i = 0; i < LEN(names); i++)
+		if (mkdir(names[i], 0755))
+			die("a tmpfs for what is written: %m");
+	format(options, sizeof options, "lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work",
+	       lower);
+	if (mount("none", "root", "overlay", MS_NOSUID | MS_NODEV, options))
+		die("a root that can be written, by overlayfs (CONFIG_OVERLAY_FS): %m");
+	close(lower);
+	return open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
 static void construct_root(const struct container *c)
 {
@@ -2208,6 +3323,8 @@ static void construct_root(const struct container *c)
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0 && c->root)
+		root = root_scratch(path, root, c->root);
 	if (root < 0 || fchdir(root))
 		die("%s: %m", path);
 	construct_mounts(c, root);
@@ -2237,7 +3354,8 @@ static void construct(const struct container *c, const int stdio[3])
 	if (failed || setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0) ||
 	    prctl(PR_SET_NAME, "launcher"))
 		die("process limits: %s", strerror(failed ? -failed : errno));
-	if ((failed = confine(c->keep)))
+	/* What it takes to become the user of the workload; neither of the two keeps it. */
+	if ((failed = confine(c->keep | CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(KILL), NO)))
 		die("dropping capabilities: %s", strerror(-failed));
 	if (host.report != 3 && dup3(host.report, 3, O_CLOEXEC) != 3)
 		die("descriptors: %m");
@@ -2246,42 +3364,89 @@ static void construct(const struct container *c, const int stdio[3])
 		die("descriptors: %m");
 }
 
+/* What the image says of itself: read from what header_keep has kept. */
+static const struct header *image_says(const struct container *c)
+{
+	unsigned seen[LEN(header_keys)] = { 0 };
+	char path[PATH_MAX];
+	int failed = 0;
+
+	root_path(path, c->image);
+	format(path + strlen(path), 8, "%s", ".header");
+	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
+	for (char *line = image.text, *end = line + n, *next; !failed && line < end; line = next) {
+		next = line + strcspn(line, "\n") + 1;
+		failed = header_line(&image, line, next - 1 - line, seen);
+	}
+	if (n < 0 || failed)
+		die("%s: %s", path, n < 0 ? strerror((int)-n) : image.why);
+	return &image.header;
+}
+
 /* The environment: what the row says, then what it does not replace. Nothing comes from outside. */
-static const char **environment(const struct container *c)
+static const char **environment(const struct container *c, const char *const *of_image)
 {
 	static const char *const defaults[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
 		"HOME=/",
 		"TERM=linux",
+		NULL,
 	};
-	static const char *all[64];
+	const char *const *const lists[] = { c->env, of_image, defaults };
+	static const char *all[56 + WORDS_MAX + LEN(defaults)]; /* 56: see ENV */
 	int n = 0;
 
-	for (const char *const *e = c->env; e && *e; e++)
-		all[n++] = *e; /* at most 56, see ENV */
-	for (int d = 0, given = n; d < LEN(defaults); d++) {
-		size_t key = strcspn(defaults[d], "=") + 1;
-		int i = 0;
-		while (i < given && strncmp(all[i], defaults[d], key))
-			i++;
-		if (i == given)
-			all[n++] = defaults[d];
-	}
+	for (int list = 0; list < LEN(lists); list++)
+		for (const char *const *e = lists[list]; e && *e; e++) {
+			size_t key = strcspn(*e, "=") + 1;
+			int i = 0;
+			while (i < n && strncmp(all[i], *e, key))
+				i++;
+			if (i == n || !list)
+				all[n++] = *e;
+		}
 	return all;
 }
 
-/* The workload's own first steps; the last one replaces it. */
-static _Noreturn void workload(const struct container *c)
+/* Becomes the user that the image names, `UID:GID`; nobody else is asked who that is. */
+static void become(const char *user, u64 keep)
 {
+	i64 ids[2] = { 0 };
+	const char *end = user ? user + strlen(user) : NULL;
+
+	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
+		     decimal(&user, end, &ids[1]) || user != end))
+		die("the image's user is not UID:GID");
+	gid_t gid = (gid_t)ids[1];
+	uid_t uid = (uid_t)ids[0];
+	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
+	    setresuid(uid, uid, uid))
+		die("becoming user %u: %m", uid);
+	int failed = confine(keep, !!uid);
+	if (failed)
+		die("dropping capabilities: %s", strerror(-failed));
+}
+
+/* The workload's own first steps; the last one replaces it. */
+static _Noreturn void workload(const struct container *c, const struct header *says)
+{
+	const char *const *command = c->command ? c->command : says->entry;
+
 	signals_reset();
 	umask(022);
 	setsid();
 	if (c->console) /* refused where a laptop's session owns it: there is no job control then */
 		ioctl(0, TIOCSCTTY, 0);
-	environ = (char **)(uintptr_t)environment(c);
-	execvp(c->command[0], (char *const *)(uintptr_t)c->command);
+	become(says->user, c->keep);
+	if (says->cwd && chdir(says->cwd))
+		die("the image's working directory %s: %m", says->cwd);
+	host.code = 127;
+	if (!command[0])
+		die("neither its row nor its image says what to run");
+	environ = (char **)(uintptr_t)environment(c, says->env);
+	execvp(command[0], (char *const *)(uintptr_t)command);
 	host.code = errno == ENOENT ? 127 : 126;
-	die("executing %s: %m", c->command[0]);
+	die("executing %s: %m", command[0]);
 }
 
 /* PID 1 of a container. A signal that it gets is meant for the workload. */
@@ -2290,13 +3455,16 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 	sigset_t all;
 	int status;
 
+	const struct header *says = image_says(c);
 	construct(c, stdio);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	pid_t main_pid = fork();
 	if (!main_pid)
-		workload(c);
+		workload(c, says);
 	if (main_pid < 0)
 		die("a process for the workload: %m");
+	if (confine(CAP(KILL), NO)) /* the workload may be another user */
+		die("dropping capabilities: %m");
 	syscall(SYS_close_range, 0, ~0U, 0);  /* the report too: exec closes its last copy */
 	memset(host.args, 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.args, "launcher", host.args_size < 8 ? host.args_size : 8);
@@ -2313,18 +3481,6 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 	}
 }
 
-/* Starts the unpacker of the container's image. A shared image is charged to the launcher. */
-static int container_unpack(const struct container *c, struct task *task)
-{
-	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
-
-	if (!parent) {
-		journal.as = c->name;
-		unpacker(c);
-	}
-	return parent < 0 ? parent : 0;
-}
-
 /* Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr. */
 static int container_start(const struct container *c, const int stdio[3], struct task *task)
 {
@@ -2336,7 +3492,7 @@ static int container_start(const struct container *c, const int stdio[3], struct
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 12  boot ----------------------------------------------------------------------------------
+/* ---- 14  boot ----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -2533,6 +3689,13 @@ static void introduce(void)
 	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers",
 	    versions[cgroup.version[CG_MEMORY]], versions[cgroup.version[CG_PIDS]],
 	    versions[cgroup.version[CG_CPU]], NCONTAINERS);
+	say(any_key() ? "images: signed by one of %d keys"
+		      : "images: no key; unsigned images accepted",
+	    any_key());
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) && errno == EINVAL)
+		say("no filter for system calls (CONFIG_SECCOMP_FILTER): the unpacker has none");
+	if (access("/proc/self/ns/user", F_OK))
+		say("no user namespaces (CONFIG_USER_NS): the unpacker has none");
 }
 
 /* Where the roots will be, and the executable that rows with .control get. */
@@ -2672,7 +3835,7 @@ static void end_device(int command)
 		pause();
 }
 
-/* ---- 13  ask -----------------------------------------------------------------------------------
+/* ---- 15  ask -----------------------------------------------------------------------------------
  *
  * The command line. Some verbs do their work here; the others send a request to the supervisor
  * and print what it answers. One row of `verbs` is all that there is to say about a verb.
@@ -2681,9 +3844,17 @@ static void end_device(int command)
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
 enum { EXIT_USAGE = 2 };
 
+static unsigned options; /* of the verb: a bit for each letter; j: --json */
+
+static int option(char letter)
+{
+	return options >> (letter - 'a') & 1;
+}
+
 /* clang-format off */
 enum request_kind {
-	ASK_SELF, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_POWEROFF, ASK_REBOOT
+	ASK_SELF, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_SAVE, ASK_POWEROFF,
+	ASK_REBOOT
 };
 /* clang-format on */
 
@@ -2705,7 +3876,7 @@ struct reply { /* one packet from the supervisor, as long as its kind needs */
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;
-		char bytes[1024];
+		char bytes[4096];
 	};
 };
 
@@ -2779,11 +3950,13 @@ static int control_connect(void)
 }
 
 /* Sends a request, prints the answer, and returns the exit status that comes with its end. */
-static int ask_supervisor(enum request_kind kind, int follow, const char *name)
+static int ask_supervisor(enum request_kind kind, const char *name)
 {
-	struct request request = { .kind = kind, .follow = follow };
+	struct request request = { .kind = kind, .follow = option('f') };
 	static struct reply reply;
 
+	if (kind == ASK_SAVE && isatty(STDOUT_FILENO))
+		die("a tar is not for a terminal: launcher save %s >out.tar", name);
 	if (name && format(request.name, sizeof request.name, "%s", name) != strlen(name))
 		die("there is no container '%s'", name);
 	int fd = control_connect();
@@ -2814,12 +3987,32 @@ static int any_name(int dir, const char *name)
 	return 1;
 }
 
+/* A file that is named on the command line is no part of this program, whatever it is called. */
+static const char *as_path(const char *file)
+{
+	static char path[PATH_MAX];
+
+	format(path, sizeof path, "%s%s", strchr(file, '/') ? "" : "./", file);
+	return path;
+}
+
+/* All signals, blocked: they wait for the verb to be in order again. */
+static sigset_t signals_all(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	return all;
+}
+
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
 static int ask_unpack(int argc, char **argv)
 {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
-	int status, old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sigset_t signals = signals_all();
 
 	(void)argc;
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
@@ -2828,47 +4021,35 @@ static int ask_unpack(int argc, char **argv)
 		into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
+	int failed = image_find(&image, as_path(argv[0]), NO);
+	if (failed)
+		die("%s: %s", argv[0], image.why);
 	if (mkdir(temporary, 0755))
 		die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	pid_t child = fork(); /* it may die of what it reads; then there is somebody to tidy up */
-	if (!child) {
-		umask(0);
-		unpack_into(argv[0], dir);
-		_exit(0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		die("a process to unpack in: %m");
-	if (WIFSIGNALED(status))
-		say("%s: unpacking: %s", argv[0], strsignal(WTERMSIG(status)));
-	if (!status && rename(temporary, into)) {
+	umask(0);
+	if ((failed = unpack(&image, dir, NULL, &signals)))
+		say("%s: %s", argv[0], image.why);
+	if (!failed && rename(temporary, into)) {
 		say("%s: %m", into);
-		status = 1;
+		failed = -errno;
 	}
-	if (status) {
+	if (failed) {
 		tree_empty(dir);
 		rmdir(temporary);
 	}
-	return !!status;
+	return !!failed;
 }
 
-/* Waits for a child's end, passing signals on. Returns its exit status; says its last words. */
+/* Waits for a child of `run`, says its last words, and returns its exit status. */
 static int run_wait(struct task *task, const sigset_t *signals)
 {
 	char last_words[320];
-	siginfo_t end = { 0 };
+	int code = task_wait(task, signals, NO, last_words, sizeof last_words);
 
-	while (!waitid(P_PID, task->pid, &end, WEXITED | WNOHANG) && !end.si_pid) {
-		int signal = sigwaitinfo(signals, NULL);
-		if (signal > 0 && signal != SIGCHLD)
-			syscall(SYS_pidfd_send_signal, task->pidfd, signal, NULL, 0);
-	}
-	ssize_t n = read(task->report, last_words, sizeof last_words);
-	if (n > 0)
-		log_line(journal.as, last_words, n);
-	close(task->report);
-	close(task->pidfd);
-	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+	if (*last_words && code < 128)
+		log_line(journal.as, last_words, strlen(last_words));
+	return code;
 }
 
 /* Clears what runs that were killed have left, here and there. */
@@ -2894,16 +4075,12 @@ static int ask_run(int argc, char **argv)
 
 	host.code = code;
 	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
-	host.images = argv[0][0] == '/' ? "" : ".";
 	c = run;
 	c.name = name;
-	c.image = argv[0];
+	c.image = as_path(argv[0]);
 	if (argc > skip)
 		c.command = (const char *const *)(argv + skip);
-	if (!c.command)
-		die("what to run in it? launcher run %s -- COMMAND", argv[0]);
-	sigfillset(&signals);
-	sigprocmask(SIG_SETMASK, &signals, NULL);
+	signals = signals_all();
 	prepare_host("run", ".");
 	run_tidy();
 	if ((failed = cgroup_make(name, &c)))
@@ -2933,6 +4110,139 @@ static int ask_up(int argc, char **argv)
 	return SUPERVISE;
 }
 
+/* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
+static void print_text(const char *s)
+{
+	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
+		good = text_length(s, n);
+		step = good ? good : 1;
+		if (option('j') && good == 1 && (*s == '"' || *s == '\\' || *s == '\t'))
+			print("\\u%04x", (unsigned)*s);
+		else if (option('j') && !good)
+			print("\\u%04x", (unsigned char)*s < ' ' ? (unsigned)*s : 0xfffdU);
+		else
+			print_bytes(good ? s : "?", step);
+	}
+}
+
+/* One `key value` of an object: a line, or a member of it with --json. */
+static void print_member(const char *key, const char *value, int bare)
+{
+	if (!option('j')) {
+		print("%-10s ", key);
+		print_text(value);
+		print("\n");
+		return;
+	}
+	print("%s\"%s\": %s", strcmp(key, "file") ? ", " : "{ ", key, bare ? "" : "\"");
+	print_text(value);
+	print(bare ? "" : "\"");
+}
+
+static const char *print_hex(char *to, const uint8_t *from, int n)
+{
+	for (int i = 0; i < n; i++)
+		format(to + 2 * i, 3, "%02x", from[i]);
+	return to;
+}
+
+/* One line of `inspect -l`. */
+static void print_entry(const struct tar *t)
+{
+	static const char bits[] = "rwxrwxrwx", kinds_of[] = "-hlcbdp", special[] = "tss";
+	char mode[11] = "?", owner[24], size[24];
+
+	mode[0] = t->type >= '0' && t->type <= '6' ? kinds_of[t->type - '0'] : '-';
+	for (int i = 0; i < 9; i++)
+		mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
+	for (int i = 0; i < 3; i++)
+		if (t->mode >> (9 + i) & 1)
+			mode[9 - 3 * i] = special[i];
+	mode[10] = '\0';
+	format(owner, sizeof owner, "%lld:%lld", t->uid, t->gid);
+	format(size, sizeof size, "%lld", t->size);
+	if (!option('j')) {
+		print("%s %9s %10s ", mode, owner, size);
+		print_text(*t->path ? t->path : ".");
+		if (t->type == '1' || t->type == '2') {
+			print(t->type == '1' ? " = " : " -> ");
+			print_text(t->link);
+		}
+		print("\n");
+		return;
+	}
+	print("{ \"mode\": \"%s\", \"owner\": \"%s\", \"size\": %s, \"path\": \"", mode, owner,
+	      size);
+	print_text(*t->path ? t->path : ".");
+	print("\", \"link\": \"");
+	print_text(t->type == '1' || t->type == '2' ? t->link : "");
+	print("\" }\n");
+}
+
+/* Who has signed the image, in words. */
+static const char *print_signer(const struct image *m)
+{
+	static char line[80];
+	char hex[2 * KEY_NUMBER + 1];
+
+	if (!m->header.comment)
+		return "nobody";
+	format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER),
+	       m->trusted  ? "which is known here"
+	       : any_key() ? "which is not known here"
+			   : "which nobody checks here: no key is compiled in");
+	return line;
+}
+
+/* What an image says of itself; -l: and what is in it. */
+static int ask_inspect(int argc, char **argv)
+{
+	const struct header *h = &image.header;
+	char hex[2 * DIGEST_SIZE + 1], buf[24];
+	const char *value;
+
+	(void)argc;
+	if (image_find(&image, as_path(argv[0]), YES))
+		die("%s: %s", argv[0], image.why);
+	print_member("file", argv[0], NO);
+	print_member("signer", print_signer(&image), NO);
+	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO);
+	for (const struct header_key *k = header_keys;
+	     h->chunk && k < header_keys + LEN(header_keys); k++)
+		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
+			print_member(k->name, value, k->is_number);
+			if (!k->count)
+				break;
+		}
+	print(option('j') ? " }\n" : "");
+	if (!option('l'))
+		return 0;
+	if (unpack(&image, -1, print_entry, NULL))
+		die("%s: %s", argv[0], image.why);
+	return 0;
+}
+
+/* Would this launcher take the image? It is unpacked into a place that goes away with it. */
+static int ask_verify(int argc, char **argv)
+{
+	int failed = image_find(&image, as_path(argv[0]), NO);
+
+	(void)argc;
+	if (!failed)
+		failed = unpack(&image, -1, NULL, NULL);
+	if (!option('j')) {
+		if (failed)
+			die("%s: %s", argv[0], image.why);
+		print("%s: ok; signer: %s\n", argv[0], print_signer(&image));
+		return 0;
+	}
+	print_member("file", argv[0], NO);
+	print_member("ok", failed ? "false" : "true", YES);
+	print_member(failed ? "why" : "signer", failed ? image.why : print_signer(&image), NO);
+	print(" }\n");
+	return !!failed;
+}
+
 static int ask_version(int argc, char **argv)
 {
 	(void)argc, (void)argv;
@@ -2942,23 +4252,27 @@ static int ask_version(int argc, char **argv)
 
 /* clang-format off */
 static const struct verb {
-	const char *name, *args, *help;
+	const char *name, *options, *args, *help;
 	int least, most; /* number of arguments */
 	enum request_kind asks;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
-	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
-	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
-	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "stop all containers, then start the device anew", 0, 0, ASK_REBOOT, NULL },
-	{ "up", "[DIR]", "supervise the containers, with images of DIR", 0, 1, ASK_SELF, ask_up },
-	{ "run", "IMAGE -- COMMAND", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
-	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
-	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
-	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
+	{ "ps", "", "", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "logs", "f", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
+	{ "start", "", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
+	{ "stop", "", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
+	{ "restart", "", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
+	{ "save", "", "NAME", "write its root, as it is now, to stdout: a tar", 1, 1, ASK_SAVE, NULL },
+	{ "poweroff", "", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
+	{ "reboot", "", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "up", "", "[DIR]", "supervise the containers, with images of DIR", 0, 1, ASK_SELF, ask_up },
+	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
+	{ "inspect", "lj", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1,
+	  ASK_SELF, ask_inspect },
+	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
+	{ "unpack", "", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
+	{ "version", "", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
+	{ "help", "", "", "print this", 0, 0, ASK_SELF, NULL },
 };
 /* clang-format on */
 
@@ -2966,7 +4280,7 @@ static int help(void)
 {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
 	for (int i = 0; i < LEN(verbs); i++)
-		print("  %-9s%-21s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+		print("  %-9s%-23s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 	print(
 	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=\n"
 	    "and launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage.\n"
@@ -2989,23 +4303,359 @@ static int ask(int argc, char **argv)
 	}
 	argc -= argc > 1 ? 2 : 1;
 	argv += 2;
-	int follow = v->asks == ASK_LOGS && argc && !strcmp(argv[0], "-f");
-	argc -= follow;
-	argv += follow;
-	if (argc < v->least || argc > v->most) {
+	for (char letter; argc && argv[0][0] == '-'; argc--, argv++) {
+		letter = !strcmp(argv[0], "--json")  ? 'j'
+			 : argv[0][1] && !argv[0][2] ? argv[0][1]
+						     : '-';
+		if (!strchr(v->options, letter))
+			break;
+		options |= 1U << (letter - 'a');
+	}
+	if (argc < v->least || (argc && argv[0][0] == '-') || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
 	if (v->asks != ASK_SELF)
-		return ask_supervisor(v->asks, follow, argc ? argv[0] : NULL);
+		return ask_supervisor(v->asks, argc ? argv[0] : NULL);
 	return v->run ? v->run(argc, argv) : help();
+}
+
+/* ---- 16  save ----------------------------------------------------------------------------------
+ *
+ * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
+ * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
+ * and may change under it: names are opened one at a time, and no link is followed.
+ */
+
+static struct {
+	int client, root;
+	char path[PATH_MAX]; /* of the entry at hand */
+	size_t path_at;      /* where its name begins in it */
+	int changed;         /* files that were not what they had been a moment before */
+	struct reply reply;  /* the packet that is being filled */
+	size_t filled;
+	char pax[PAX_MAX], data[64 << 10];
+	size_t pax_size;
+	struct names {
+		char *bytes;
+		size_t end;
+	} directories, linked; /* to be walked; those of several names that have been saved */
+	struct link {
+		ino_t inode;
+		dev_t device;
+		size_t name; /* in linked; 0: a free place */
+	} * links;
+} saver;
+
+enum { NAMES = 32 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
+
+/* Ends the conversation, and this process. */
+static _Noreturn void save_end(int code, const char *sentence)
+{
+	struct reply *r = &saver.reply;
+
+	if (saver.filled)
+		send(saver.client, r, offsetof(struct reply, bytes) + saver.filled, MSG_NOSIGNAL);
+	r->kind = REPLY_END;
+	r->code = code;
+	size_t n = format(r->bytes, sizeof r->bytes, "%s", sentence);
+	send(saver.client, r, offsetof(struct reply, bytes) + n, MSG_NOSIGNAL);
+	_exit(code);
+}
+
+#define save_die(...) save_end(1, words(__VA_ARGS__))
+
+static void save_bytes(const void *from, size_t n)
+{
+	struct reply *r = &saver.reply;
+
+	for (size_t at = 0, piece; at < n; at += piece) {
+		piece = sizeof r->bytes - saver.filled;
+		piece = n - at < piece ? n - at : piece;
+		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
+		saver.filled += piece;
+		if (saver.filled < sizeof r->bytes)
+			continue;
+		if (send(saver.client, r, sizeof *r, MSG_NOSIGNAL) < 0)
+			_exit(1); /* nobody listens any more */
+		saver.filled = 0;
+	}
+}
+
+static void save_padding(u64 size)
+{
+	static const char zeros[TAR_BLOCK];
+
+	save_bytes(zeros, -size & (TAR_BLOCK - 1));
+}
+
+/* Keeps the path of the entry for later. Returns where it is. */
+static size_t save_name(struct names *names)
+{
+	size_t at = names->end, n = strlen(saver.path) + 1;
+
+	if (n > NAMES - at)
+		save_die("more than %d MiB of names", NAMES >> 20);
+	memcpy(names->bytes + at, saver.path, n);
+	names->end += n;
+	return at;
+}
+
+/* An extended record, "LENGTH KEY=VALUE\n": the length counts its own digits. */
+static void save_record(const char *key, const char *name, const void *value, size_t size)
+{
+	size_t n = strlen(key) + strlen(name) + size + 3, digits = 1;
+
+	for (size_t most = 10; n + digits >= most; most *= 10)
+		digits++;
+	if (n + digits > sizeof saver.pax - saver.pax_size)
+		save_die("%s: its attributes are larger than %d bytes", saver.path, PAX_MAX);
+	char *to = saver.pax + saver.pax_size;
+	to += format(to, sizeof saver.pax, "%u %s%s=", (unsigned)(n + digits), key, name);
+	memcpy(to, value, size);
+	to[size] = '\n';
+	saver.pax_size += n + digits;
+}
+
+static void save_attributes(int fd)
+{
+	static char list[PAX_MAX], value[PAX_MAX];
+	ssize_t n = flistxattr(fd, list, sizeof list);
+
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		ssize_t size = fgetxattr(fd, name, value, sizeof value);
+		if (size < 0)
+			save_die("%s: attribute %s: %m", saver.path, name);
+		save_record("SCHILY.xattr.", name, value, size);
+	}
+}
+
+/* A number as octal digits; one that has too many of them goes into a record. */
+static void save_number(char *field, int digits, const char *key, u64 n)
+{
+	char text[24];
+
+	if (n >> 3 * digits) {
+		save_record(key, "", text, format(text, sizeof text, "%llu", n));
+		n = 0;
+	}
+	for (int i = digits; i--; n >>= 3)
+		field[i] = (char)('0' + (n & 7));
+}
+
+/* A name that may be too long for its field. Nothing ends it where it just fits. */
+static void save_text(char *field, const char *key, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n > 100)
+		save_record(key, "", text, n);
+	memcpy(field, text, n > 100 ? 100 : n);
+}
+
+/* Writes a header: mode, type, magic and checksum are added to what is in it. */
+static void save_header(char h[TAR_BLOCK], char type, mode_t mode)
+{
+	unsigned sum = 0;
+
+	save_number(h + 100, 7, "", mode & 07777);
+	h[156] = type;
+	memcpy(h + 257, "ustar\00000", 8);
+	memset(h + 148, ' ', 8);
+	for (int i = 0; i < TAR_BLOCK; i++)
+		sum += (unsigned char)h[i];
+	save_number(h + 148, 6, "", sum);
+	h[154] = '\0';
+	save_bytes(h, TAR_BLOCK);
+}
+
+/* Writes the header of an entry, with an extended one in front if it needs that. */
+static void save_entry(const struct stat *st, char type, const char *link, u64 size)
+{
+	char h[TAR_BLOCK] = { 0 }, extended[TAR_BLOCK] = "PaxHeader";
+
+	save_text(h, "path", saver.path);
+	save_text(h + 157, "linkpath", link);
+	save_number(h + 108, 7, "uid", st->st_uid);
+	save_number(h + 116, 7, "gid", st->st_gid);
+	save_number(h + 124, 11, "size", size);
+	save_number(h + 136, 11, "mtime", st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
+	if (saver.pax_size) {
+		save_number(extended + 124, 11, "", saver.pax_size);
+		save_header(extended, 'x', 0644);
+		save_bytes(saver.pax, saver.pax_size);
+		save_padding(saver.pax_size);
+		saver.pax_size = 0;
+	}
+	save_header(h, type, st->st_mode);
+}
+
+/* The name under which this file was saved already; else NULL, and this one is remembered. */
+static const char *save_link(const struct stat *st)
+{
+	unsigned at = (unsigned)(st->st_ino * 2654435761U) % LINKS;
+
+	for (unsigned i = 0; i < LINKS; i++, at = (at + 1) % LINKS) {
+		struct link *l = &saver.links[at];
+		if (!l->name) {
+			*l = (struct link){ st->st_ino, st->st_dev, save_name(&saver.linked) };
+			return NULL;
+		}
+		if (l->inode == st->st_ino && l->device == st->st_dev)
+			return saver.linked.bytes + l->name;
+	}
+	save_die("more than %d files with several names", LINKS);
+}
+
+/* The data of a file. It keeps the size that its header has given, whatever it has become. */
+static void save_data(int fd, u64 size)
+{
+	u64 at = 0;
+
+	for (ssize_t n = 1; at < size && n > 0; at += n) {
+		size_t want = size - at < sizeof saver.data ? size - at : sizeof saver.data;
+		n = read(fd, saver.data, want);
+		if (n < 0)
+			save_die("%s: %m", saver.path);
+		save_bytes(saver.data, n);
+	}
+	saver.changed += at < size;
+	memset(saver.data, 0, sizeof saver.data);
+	for (size_t n; at < size; at += n) {
+		n = size - at < sizeof saver.data ? size - at : sizeof saver.data;
+		save_bytes(saver.data, n);
+	}
+	save_padding(size);
+}
+
+static void save_file(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		saver.changed++;
+	} else {
+		const char *other = st.st_nlink > 1 ? save_link(&st) : NULL;
+		if (!other)
+			save_attributes(fd);
+		save_entry(&st, other ? '1' : '0', other ? other : "", other ? 0 : st.st_size);
+		if (!other)
+			save_data(fd, st.st_size);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A directory is walked later, but for those that the launcher fills anew each time. */
+static void save_directory(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		saver.changed++;
+	} else {
+		save_attributes(fd);
+		save_entry(&st, '5', "", 0);
+		if (!word_in("proc,sys,dev", saver.path))
+			save_name(&saver.directories);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
+static int save_one(int dir, const char *name)
+{
+	char link[PATH_MAX] = "";
+	size_t n = saver.path_at, room = sizeof saver.path - n;
+	struct stat st;
+
+	if (format(saver.path + n, room, "%s%s", n ? "/" : "", name) < strlen(name) + !!n)
+		save_die("%s: the path is too long", saver.path);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+		saver.changed++;
+	else if (S_ISREG(st.st_mode))
+		save_file(dir, name);
+	else if (S_ISDIR(st.st_mode))
+		save_directory(dir, name);
+	else if (S_ISLNK(st.st_mode) && readlinkat(dir, name, link, sizeof link - 1) > 0)
+		save_entry(&st, '2', link, 0);
+	else if (S_ISFIFO(st.st_mode))
+		save_entry(&st, '6', "", 0);
+	return 0;
+}
+
+/* Walks the tree, directory by directory, as they are found. */
+static _Noreturn void save(void)
+{
+	const struct names *todo = &saver.directories;
+
+	format(saver.path, sizeof saver.path, ".");
+	save_directory(saver.root, ".");
+	for (size_t at = 0; at < todo->end; at += strlen(todo->bytes + at) + 1) {
+		const char *path = todo->bytes + at;
+		int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
+		saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s", path) : 0;
+		if (fd < 0) {
+			saver.changed++;
+			continue;
+		}
+		dir_each(fd, save_one);
+		close(fd);
+	}
+	memset(saver.data, 0, 2 * TAR_BLOCK);
+	save_bytes(saver.data, 2 * TAR_BLOCK);
+	if (saver.changed)
+		save_die("%d files changed or went while they were saved", saver.changed);
+	save_end(0, "");
+}
+
+static void *save_memory(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		save_die("memory: %m");
+	return memory;
+}
+
+/*
+ * Starts a child that sends the root of a container, which the task is PID 1 of, to a client. The
+ * descriptors stay the caller's. Returns 0 or -errno.
+ */
+static int save_start(int client, const struct task *task)
+{
+	struct task child;
+	char path[32];
+	int parent = task_fork(&child, 0, NULL);
+
+	if (parent > 0) {
+		close(child.report);
+		close(child.pidfd);
+	}
+	if (parent)
+		return parent < 0 ? parent : 0;
+	format(path, sizeof path, "/proc/%d/root", task->pid);
+	saver.client = client;
+	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
+	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (saver.root < 0 || syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0))
+		save_die("its root: %m");
+	saver.directories.bytes = save_memory(NAMES);
+	saver.linked.bytes = save_memory(NAMES);
+	saver.linked.end = 1;
+	saver.links = save_memory(LINKS * sizeof *saver.links);
+	save();
 }
 
 /* ==== Part IV: The life that may not ========================================================== */
 
 #pragma GCC poison die exit _exit
 
-/* ---- 14  instance ------------------------------------------------------------------------------
+/* ---- 17  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -3446,7 +5096,7 @@ static int next_due(void)
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 15  control -------------------------------------------------------------------------------
+/* ---- 18  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -3546,6 +5196,20 @@ static void serve_logs(struct client *c)
 		client_end(c, 0, "");
 }
 
+/* A child goes on with it, and with the client. */
+static void serve_save(struct client *c)
+{
+	const struct instance *i = &instances[c->index];
+	int failed = i->state == IS_UP ? save_start(c->fd, &i->task) : 0;
+
+	if (failed)
+		client_end(c, 1, strerror(-failed));
+	else if (i->state != IS_UP)
+		client_end(c, 1, "it is not running");
+	else
+		client_drop(c);
+}
+
 static void serve_stop(struct client *c)
 {
 	if (instances[c->index].state == IS_DONE)
@@ -3576,6 +5240,7 @@ static const struct {
 	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, serve_ps },
 	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, serve_logs },
 	[ASK_START] = { YES, { ON_START, NEVENTS }, serve_start },
+	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, serve_save },
 	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, serve_stop },
 	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, serve_start },
 };
@@ -3667,7 +5332,7 @@ static void serve_clients(void)
 			requests[c->request.kind].serve(c);
 }
 
-/* ---- 16  loop ----------------------------------------------------------------------------------
+/* ---- 19  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.

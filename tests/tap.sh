@@ -3,7 +3,7 @@
 # shellcheck shell=sh
 set -u
 cd "$(dirname "$0")/.." || exit
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL FLAGS BOARD CONFIG CC CROSS_COMPILE CFLAGS CPPFLAGS LDFLAGS
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL FLAGS BOARD CONFIG KEY KEYS EMBED CC CROSS_COMPILE CFLAGS CPPFLAGS LDFLAGS
 export LC_ALL=C
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
@@ -65,6 +65,10 @@ files() {
 		find . -path ./out -prune -o -type f -print | sed 's|^\./||'
 	fi
 }
+
+# The headers of the libraries that launcher.c includes, for those who compile it themselves.
+# shellcheck disable=SC2034
+includes='-isystem out/src/lz4/lib -isystem out/src/libb2/src -isystem out/src/signify-openbsd'
 
 # make_command [VARIABLE=VALUE...]: the Makefile's own command for launcher.o on this machine,
 # without the names of files

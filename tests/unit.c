@@ -469,7 +469,6 @@ static void test_tree_empty(void)
 
 /* -- tar -- */
 
-static struct image image;
 
 static void test_tar_number(void)
 {
@@ -648,11 +647,11 @@ static void test_environment(void)
 	char all[512] = "";
 	size_t n = 0;
 
-	for (const char **e = environment(&(struct container){ .env = NULL }); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = NULL }, NULL); *e; e++)
 		n++;
 	check_number((long long)n, 3, "environment: without an .env, three variables");
 	n = 0;
-	for (const char **e = environment(&(struct container){ .env = replaced }); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = replaced }, NULL); *e; e++)
 		n += format(all + n, sizeof all - n, "%.*s|", (int)strcspn(*e, ":"), *e);
 	check_string(all, "A=1|HOME=/data|PATHOLOGY=x|TERMINAL|PATH=/usr/local/sbin|TERM=linux|",
 		     "environment: a row replaces, adds, and does not match by prefix");
