@@ -4640,6 +4640,7 @@ static int save_start(int client, const struct task *task)
 		return parent < 0 ? parent : 0;
 	format(path, sizeof path, "/proc/%d/root", task->pid);
 	saver.client = client;
+	saver.reply.kind = REPLY_BYTES;
 	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
 	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (saver.root < 0 || syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0))

@@ -658,7 +658,7 @@ static void test_environment(void)
 	n = 0;
 	for (int i = 0; i < 56; i++)
 		many[i] = "X=1";
-	for (const char **e = environment(&(struct container){ .env = many }); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = many }, NULL); *e; e++)
 		n++;
 	check_number((long long)n, 56 + 3, "environment: as many variables as the rules allow");
 }
