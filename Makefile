@@ -65,8 +65,13 @@ out/musl/$(TRIPLE)/cc: images/musl images/source
 
 images: $(IMAGES)
 
-out/images/$(ARCH)/%.img: out/images/$(ARCH)/%/root images/pack
-	images/pack $< -o $@
+out/images/$(ARCH)/%.img: out/images/$(ARCH)/%/root images/pack out/images/$(ARCH)/key $(KEY)
+	images/pack --name $* --arch $(ARCH) $(if $(KEY),--key $(KEY)) $< -o $@
+
+# An image that another key has signed, or none, is another image.
+out/images/$(ARCH)/key: FORCE
+	@mkdir -p $(@D)
+	@echo '$(KEY)' | cmp -s - $@ || echo '$(KEY)' >$@
 
 out/images/$(ARCH)/toybox/root: $(wildcard images/toybox/* images/toybox/etc/*) $(MUSL)
 	images/toybox/build '$(or $(MUSL),$(CC))' $@
@@ -108,6 +113,7 @@ help:
 	@echo 'make clean      removes out, downloads too'
 	@echo 'BOARD=$(BOARD)  one of: $(notdir $(patsubst %/,%,$(wildcard board/*/)))'
 	@echo 'CONFIG=$(CONFIG)  the policy'
+	@echo 'KEY=$(KEY)  NAME.sec of images/keygen: signs the images'
 	@echo 'CROSS_COMPILE=$(CROSS_COMPILE)  prefix of the compiler, the board knows a default'
 
 .PHONY: all images initramfs run test install size dist clean help FORCE

@@ -397,10 +397,11 @@ static __attribute__((used)) void rules(void)
 			rules_of_two(&containers[i], &containers[j]);
 	}
 	UNROLL
-	for (int i = 0; i < MOST_KEYS; i++)
-		if (keys[i] &&
-		    (__builtin_strlen(keys[i]) != 56 || keys[i][0] != 'R' || keys[i][1] != 'W'))
+	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
+		const char *key = i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
+		if (key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'))
 			rule_key();
+	}
 	if (sum > BOARD_RAM)
 		rule_ram();
 	if (consoles > 1)
