@@ -2691,6 +2691,13 @@ static int confine(u64 keep, int ambient)
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 
+	if (syscall(SYS_capget, &header, data))
+		return -errno;
+	for (int i = 0; i < 2; i++)
+		data[i].effective =
+		    data[i].permitted; /* another user has them, but not in effect */
+	if (syscall(SYS_capset, &header, data))
+		return -errno;
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap))
 			return -errno;
