@@ -331,7 +331,7 @@ static inline __attribute__((always_inline)) int version_ok(const char *s)
 /* A file or device that another row gives too, or that neither has. */
 static inline __attribute__((always_inline)) int same(const char *a, const char *b)
 {
-	return !a == !b && (!a || !__builtin_strcmp(a, b));
+	return a && b ? !__builtin_strcmp(a, b) : a == b;
 }
 
 static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row)

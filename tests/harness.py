@@ -94,7 +94,7 @@ REST = (  # where each row of tests/containers.h comes to rest: name, state, not
     ('crash', 'backing-off', r'exit 139 \(Segmentation fault\)'),
     ('hog', 'done', r'out of memory: the limit is 4096 KiB'),
     ('forks', 'up', ''),
-    ('corrupt', 'done', r'corrupt\.img: .*(checksum|corrupt)'),
+    ('corrupt', 'done', r'corrupt\.img: chunk \d+, at byte \d+, does not match its digest'),
     ('missing', 'backing-off', r'missing\.img: No such file'),
     ('unknown', 'done', r'no-such-command: No such file'),
     ('notrun', 'done', r'/etc/passwd: Permission denied'),
