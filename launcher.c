@@ -31,12 +31,13 @@
  *              12  unpacker         an image becomes a root, behind a wall
  *              13  inside           PID 1 of a container
  *              14  boot             a device, or a place on a laptop, made ready
- *              15  ask              the command line
- *              16  save             a root becomes a tar
+ *              15  ask              what is printed, and asked
+ *              16  verbs            the command line
+ *              17  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              17  instance         the state of each container: state x event -> action
- *              18  control          the socket that the command line asks
- *              19  loop             wait, look up, call; then main
+ *              18  instance         the state of each container: state x event -> action
+ *              19  control          the socket that the command line asks
+ *              20  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -498,6 +499,28 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 	return t.at - buf;
 }
 
+/* A decimal number of at most 18 digits at *p, which is moved behind it. */
+static int decimal(const char **p, const char *end, i64 *number)
+{
+	const char *start = *p;
+
+	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
+		*number = *number * 10 + **p - '0';
+	return *p > start ? 0 : -ERANGE;
+}
+
+/* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
+static int version_compare(const char *a, const char *b)
+{
+	for (i64 x = 0, y = 0;; x = y = 0) {
+		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
+		if (x != y || none)
+			return x < y ? -1 : x > y;
+		a += *a == '.';
+		b += *b == '.';
+	}
+}
+
 /* CLOCK_BOOTTIME in milliseconds: it counts through a suspend, and nobody can set it. */
 static u64 now(void)
 {
@@ -876,28 +899,6 @@ static int corrupt(struct image *m, const char *what)
 static uint32_t le32(const uint8_t *p)
 {
 	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* A decimal number of at most 18 digits at *p, which is moved behind it. */
-static int decimal(const char **p, const char *end, i64 *number)
-{
-	const char *start = *p;
-
-	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
-		*number = *number * 10 + **p - '0';
-	return *p > start ? 0 : -ERANGE;
-}
-
-/* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
-static int version_compare(const char *a, const char *b)
-{
-	for (i64 x = 0, y = 0;; x = y = 0) {
-		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
-		if (x != y || none)
-			return x < y ? -1 : x > y;
-		a += *a == '.';
-		b += *b == '.';
-	}
 }
 
 /* Hashes of 32 bytes. 64-bit CPUs are faster with BLAKE2b, and ours for 32 bits lacks it. */
@@ -1465,7 +1466,8 @@ static int out_made(struct image *m, size_t n)
 	return 1;
 }
 
-static const char bad_block[] = "a block does not decode", cut_in_block[] = "cut short in a block";
+static const char bad_block[] = "a block does not decode";
+static const char cut_in_block[] = "cut short in a block";
 
 /* Decodes a block of n bytes; a linked one sees the 64 KiB before it. */
 static int block_whole(struct image *m, size_t n, int stored)
@@ -3845,8 +3847,8 @@ static void end_device(int command)
 
 /* ---- 15  ask -----------------------------------------------------------------------------------
  *
- * The command line. Some verbs do their work here; the others send a request to the supervisor
- * and print what it answers. One row of `verbs` is all that there is to say about a verb.
+ * What the command line prints, and what it asks: a request that is sent to the supervisor, and
+ * answered packet by packet.
  */
 
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
@@ -3988,6 +3990,12 @@ static int ask_supervisor(enum request_kind kind, const char *name)
 			return reply.code;
 	}
 }
+
+/* ---- 16  verbs ---------------------------------------------------------------------------------
+ *
+ * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
+ * nobody do their work here.
+ */
 
 static int any_name(int dir, const char *name)
 {
@@ -4133,18 +4141,37 @@ static void print_text(const char *s)
 	}
 }
 
-/* One `key value` of an object: a line, or a member of it with --json. */
+/* An object: lines of `key value`, or with --json one line of all; `members` counts them. */
+static int members;
+
+static void print_key(const char *key)
+{
+	if (option('j'))
+		print("%s\"%s\": ", members++ ? ", " : "{ ", key);
+	else
+		print("%-10s ", key);
+}
+
+/* bare: with --json it is no string, but a number or a word of its own. */
+static void print_value(const char *value, int bare)
+{
+	const char *quote = option('j') && !bare ? "\"" : "";
+
+	print("%s", quote);
+	print_text(value);
+	print("%s%s", quote, option('j') ? "" : "\n");
+}
+
 static void print_member(const char *key, const char *value, int bare)
 {
-	if (!option('j')) {
-		print("%-10s ", key);
-		print_text(value);
-		print("\n");
-		return;
-	}
-	print("%s\"%s\": %s", strcmp(key, "file") ? ", " : "{ ", key, bare ? "" : "\"");
-	print_text(value);
-	print(bare ? "" : "\"");
+	print_key(key);
+	print_value(value, bare);
+}
+
+static void print_end(void)
+{
+	print(option('j') ? " }\n" : "");
+	members = 0;
 }
 
 static const char *print_hex(char *to, const uint8_t *from, int n)
@@ -4169,37 +4196,36 @@ static void print_entry(const struct tar *t)
 	mode[10] = '\0';
 	format(owner, sizeof owner, "%lld:%lld", t->uid, t->gid);
 	format(size, sizeof size, "%lld", t->size);
-	if (!option('j')) {
+	int is_link = t->type == '1' || t->type == '2';
+	if (option('j')) {
+		print_member("mode", mode, NO);
+		print_member("owner", owner, NO);
+		print_member("size", size, YES);
+		print_member("path", *t->path ? t->path : ".", NO);
+		print_member("link", is_link ? t->link : "", NO);
+	} else {
 		print("%s %9s %10s ", mode, owner, size);
 		print_text(*t->path ? t->path : ".");
-		if (t->type == '1' || t->type == '2') {
-			print(t->type == '1' ? " = " : " -> ");
-			print_text(t->link);
-		}
-		print("\n");
-		return;
+		print(!is_link ? "" : t->type == '1' ? " = " : " -> ");
+		print_value(is_link ? t->link : "", NO);
 	}
-	print("{ \"mode\": \"%s\", \"owner\": \"%s\", \"size\": %s, \"path\": \"", mode, owner,
-	      size);
-	print_text(*t->path ? t->path : ".");
-	print("\", \"link\": \"");
-	print_text(t->type == '1' || t->type == '2' ? t->link : "");
-	print("\" }\n");
+	print_end();
 }
 
-/* Who has signed the image, in words. */
-static const char *print_signer(const struct image *m)
+/* Who has signed the image, and whether that counts here. */
+static void print_signer(const struct image *m)
 {
-	static char line[80];
-	char hex[2 * KEY_NUMBER + 1];
+	static const char *const words_for[] = { "not known here", "known here",
+						 "not checked here: no key is compiled in" };
+	char hex[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
+	int how = any_key() ? m->trusted : 2;
 
-	if (!m->header.comment)
-		return "nobody";
-	format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER),
-	       m->trusted  ? "which is known here"
-	       : any_key() ? "which is not known here"
-			   : "which nobody checks here: no key is compiled in");
-	return line;
+	if (m->header.comment)
+		format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER),
+		       words_for[how]);
+	print_member("signer", option('j') ? hex : line, NO);
+	if (option('j'))
+		print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
 /* What an image says of itself; -l: and what is in it. */
@@ -4213,16 +4239,23 @@ static int ask_inspect(int argc, char **argv)
 	if (image_find(&image, as_path(argv[0]), YES))
 		die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
-	print_member("signer", print_signer(&image), NO);
+	print_signer(&image);
 	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO);
-	for (const struct header_key *k = header_keys;
-	     h->chunk && k < header_keys + LEN(header_keys); k++)
+	for (int i = 0; i < LEN(header_keys) && h->chunk; i++) {
+		const struct header_key *k = &header_keys[i];
+		int is_list = option('j') && k->count;
+		if (is_list)
+			print_key(k->name);
+		print(is_list ? "[" : "");
 		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
-			print_member(k->name, value, k->is_number);
-			if (!k->count)
-				break;
+			if (!is_list)
+				print_key(k->name);
+			print(is_list && n ? ", " : "");
+			print_value(value, k->is_number);
 		}
-	print(option('j') ? " }\n" : "");
+		print(is_list ? "]" : "");
+	}
+	print_end();
 	if (!option('l'))
 		return 0;
 	if (unpack(&image, -1, print_entry, NULL))
@@ -4238,16 +4271,15 @@ static int ask_verify(int argc, char **argv)
 	(void)argc;
 	if (!failed)
 		failed = unpack(&image, -1, NULL, NULL);
-	if (!option('j')) {
-		if (failed)
-			die("%s: %s", argv[0], image.why);
-		print("%s: ok; signer: %s\n", argv[0], print_signer(&image));
-		return 0;
-	}
+	if (failed && !option('j'))
+		die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
-	print_member("ok", failed ? "false" : "true", YES);
-	print_member(failed ? "why" : "signer", failed ? image.why : print_signer(&image), NO);
-	print(" }\n");
+	print_member("ok", failed ? "false" : option('j') ? "true" : "yes", YES);
+	if (failed)
+		print_member("why", image.why, NO);
+	else
+		print_signer(&image);
+	print_end();
 	return !!failed;
 }
 
@@ -4270,15 +4302,19 @@ static const struct verb {
 	{ "start", "", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
 	{ "stop", "", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
 	{ "restart", "", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "save", "", "NAME", "write its root, as it is now, to stdout: a tar", 1, 1, ASK_SAVE, NULL },
+	{ "save", "", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
 	{ "poweroff", "", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
-	{ "up", "", "[DIR]", "supervise the containers, with images of DIR", 0, 1, ASK_SELF, ask_up },
-	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
-	{ "inspect", "lj", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1,
+	{ "reboot", "", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT,
+	  NULL },
+	{ "up", "", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
+	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF,
+	  ask_run },
+	{ "inspect", "lj", "[-l] [--json] IMAGE", "print what it says of itself; -l: its files", 1, 1,
 	  ASK_SELF, ask_inspect },
-	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
-	{ "unpack", "", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
+	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF,
+	  ask_verify },
+	{ "unpack", "", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF,
+	  ask_unpack },
 	{ "version", "", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
 	{ "help", "", "", "print this", 0, 0, ASK_SELF, NULL },
 };
@@ -4328,7 +4364,7 @@ static int ask(int argc, char **argv)
 	return v->run ? v->run(argc, argv) : help();
 }
 
-/* ---- 16  save ----------------------------------------------------------------------------------
+/* ---- 17  save ----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
@@ -4344,18 +4380,16 @@ static struct {
 	size_t filled;
 	char pax[PAX_MAX], data[64 << 10];
 	size_t pax_size;
-	struct names {
-		char *bytes;
-		size_t end;
-	} directories, linked; /* to be walked; those of several names that have been saved */
-	struct link {
+	char *names; /* 'd' and a directory to walk, 'l' and a file of several names */
+	size_t names_end;
+	struct link { /* a table of such files, by inode */
 		ino_t inode;
 		dev_t device;
-		size_t name; /* in linked; 0: a free place */
+		size_t name; /* in names; 0: a free place, for there the root is */
 	} * links;
 } saver;
 
-enum { NAMES = 32 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
+enum { NAMES = 64 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
 
 /* Ends the conversation, and this process. */
 static _Noreturn void save_end(int code, const char *sentence)
@@ -4398,14 +4432,15 @@ static void save_padding(u64 size)
 }
 
 /* Keeps the path of the entry for later. Returns where it is. */
-static size_t save_name(struct names *names)
+static size_t save_name(char kind)
 {
-	size_t at = names->end, n = strlen(saver.path) + 1;
+	size_t at = saver.names_end, n = strlen(saver.path) + 1;
 
-	if (n > NAMES - at)
+	if (n + 1 > NAMES - at)
 		save_die("more than %d MiB of names", NAMES >> 20);
-	memcpy(names->bytes + at, saver.path, n);
-	names->end += n;
+	saver.names[at] = kind;
+	memcpy(saver.names + at + 1, saver.path, n);
+	saver.names_end += n + 1;
 	return at;
 }
 
@@ -4506,11 +4541,11 @@ static const char *save_link(const struct stat *st)
 	for (unsigned i = 0; i < LINKS; i++, at = (at + 1) % LINKS) {
 		struct link *l = &saver.links[at];
 		if (!l->name) {
-			*l = (struct link){ st->st_ino, st->st_dev, save_name(&saver.linked) };
+			*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
 			return NULL;
 		}
 		if (l->inode == st->st_ino && l->device == st->st_dev)
-			return saver.linked.bytes + l->name;
+			return saver.names + l->name + 1;
 	}
 	save_die("more than %d files with several names", LINKS);
 }
@@ -4567,7 +4602,7 @@ static void save_directory(int dir, const char *name)
 		save_attributes(fd);
 		save_entry(&st, '5', "", 0);
 		if (!word_in("proc,sys,dev", saver.path))
-			save_name(&saver.directories);
+			save_name('d');
 	}
 	if (fd >= 0)
 		close(fd);
@@ -4598,36 +4633,25 @@ static int save_one(int dir, const char *name)
 /* Walks the tree, directory by directory, as they are found. */
 static _Noreturn void save(void)
 {
-	const struct names *todo = &saver.directories;
-
 	format(saver.path, sizeof saver.path, ".");
 	save_directory(saver.root, ".");
-	for (size_t at = 0; at < todo->end; at += strlen(todo->bytes + at) + 1) {
-		const char *path = todo->bytes + at;
-		int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
+	for (size_t at = 0; at < saver.names_end; at += strlen(saver.names + at) + 1) {
+		const char *path = saver.names + at + 1;
+		int fd = saver.names[at] == 'd'
+			     ? path_open(saver.root, path, O_RDONLY | O_DIRECTORY)
+			     : -1;
+		saver.changed += fd < 0 && saver.names[at] == 'd';
 		saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s", path) : 0;
-		if (fd < 0) {
-			saver.changed++;
-			continue;
+		if (fd >= 0) {
+			dir_each(fd, save_one);
+			close(fd);
 		}
-		dir_each(fd, save_one);
-		close(fd);
 	}
 	memset(saver.data, 0, 2 * TAR_BLOCK);
 	save_bytes(saver.data, 2 * TAR_BLOCK);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
 	save_end(0, "");
-}
-
-static void *save_memory(size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (memory == MAP_FAILED)
-		save_die("memory: %m");
-	return memory;
 }
 
 /*
@@ -4653,10 +4677,11 @@ static int save_start(int client, const struct task *task)
 	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (saver.root < 0 || syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0))
 		save_die("its root: %m");
-	saver.directories.bytes = save_memory(NAMES);
-	saver.linked.bytes = save_memory(NAMES);
-	saver.linked.end = 1;
-	saver.links = save_memory(LINKS * sizeof *saver.links);
+	saver.names = mmap(NULL, NAMES + LINKS * sizeof *saver.links, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (saver.names == MAP_FAILED)
+		save_die("memory: %m");
+	saver.links = (struct link *)(void *)(saver.names + NAMES);
 	save();
 }
 
@@ -4664,7 +4689,7 @@ static int save_start(int client, const struct task *task)
 
 #pragma GCC poison die exit _exit
 
-/* ---- 17  instance ------------------------------------------------------------------------------
+/* ---- 18  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -5105,7 +5130,7 @@ static int next_due(void)
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 18  control -------------------------------------------------------------------------------
+/* ---- 19  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -5341,7 +5366,7 @@ static void serve_clients(void)
 			requests[c->request.kind].serve(c);
 }
 
-/* ---- 19  loop ----------------------------------------------------------------------------------
+/* ---- 20  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
