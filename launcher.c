@@ -1486,7 +1486,7 @@ static int block_whole(struct image *m, size_t n, int stored)
 	return made < 0 ? corrupt(m, bad_block) : out_made(m, made);
 }
 
-/* Takes n bytes out of the block that is decoded in pieces; NULL: there are none, m->why says so. */
+/* Takes n bytes out of the block that is decoded in pieces; NULL: there are not so many. */
 static const uint8_t *piece_take(struct image *m, size_t n)
 {
 	int got = m->big.left < n ? corrupt(m, bad_block) : image_must(m, n, cut_in_block);
@@ -4309,7 +4309,7 @@ static const struct verb {
 	{ "up", "", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
 	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF,
 	  ask_run },
-	{ "inspect", "lj", "[-l] [--json] IMAGE", "print what it says of itself; -l: its files", 1, 1,
+	{ "inspect", "lj", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1,
 	  ASK_SELF, ask_inspect },
 	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF,
 	  ask_verify },
