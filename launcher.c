@@ -62,6 +62,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
@@ -650,9 +651,18 @@ static void ring_show(struct ring *r, const char *who)
 /* Opens path below dir; every name but the last is a real directory, and the last no link. */
 static int path_open(int dir, const char *path, int flags)
 {
+	struct { /* openat2(2), Linux 5.6: all at once */
+		u64 flags, mode, resolve;
+	} how = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	int fd = dir, next;
 
+	path += strspn(path, "/");
+	if (!strstr(path, "..")) {
+		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
+		if (next >= 0 || (errno != ENOSYS && errno != EPERM))
+			return next < 0 ? -errno : next;
+	}
 	for (;;) {
 		path += strspn(path, "/");
 		size_t n = strcspn(path, "/");
@@ -1573,6 +1583,34 @@ static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
 	return n;
 }
 
+/*
+ * Short sequences that lie whole in what is read, as most do: one after the other, up to one that
+ * is none. Each copy takes what its longest takes, for there is room behind. Returns bytes made.
+ */
+static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
+{
+	enum { LITERALS = 14, MATCH = 4 + 14, MARGIN = 64 };
+	size_t have = m->in_end - m->in_at < m->big.left ? m->in_end - m->in_at : m->big.left;
+	const uint8_t *from = m->in + m->in_at, *p = from;
+	uint8_t *at = to;
+
+	while (p + MARGIN < from + have && at + MARGIN < to + room) {
+		size_t literals = *p >> 4, match = *p & 15;
+		const uint8_t *end = p + 1 + literals;
+		size_t back = end[0] | end[1] << 8, past = at + literals - m->out;
+		if (literals > LITERALS || match + 4 > MATCH || back < 8 || back > past)
+			break;
+		memcpy(at, p + 1, 16);
+		at += literals;
+		for (int i = 0; i < 24; i += 8)
+			memcpy(at + i, at + i - back, 8);
+		at += match + 4;
+		p = end + 2;
+	}
+	piece_take(m, p - from);
+	return at - to;
+}
+
 /* Decodes the next piece of a large block (lz4_Block_format.md): LZ4, but it can stop anywhere. */
 static int block_piece(struct image *m)
 {
@@ -1582,6 +1620,9 @@ static int block_piece(struct image *m)
 	out_room(m, PIECE, YES);
 	while (m->big.on && made < PIECE && got >= 0) {
 		uint8_t *to = m->out + m->out_end + made;
+		if (m->big.phase == AT_TOKEN)
+			made += piece_quick(m, to, PIECE - made);
+		to = m->out + m->out_end + made;
 		if (m->big.phase == AT_TOKEN)
 			got = piece_token(m);
 		else if (m->big.phase == AT_LITERALS && m->big.literals)
@@ -1699,6 +1740,7 @@ struct tar {
 	void (*each)(const struct tar *t); /* is told of each entry before it is made */
 	int dir; /* parent of the latest entry, open: most entries share it */
 	char dir_path[PATH_MAX];
+	int dir_gid;               /* whom entries made in it belong to, if it says so; else 0 */
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
 	u64 end;                   /* of the data that have been written to its file */
 	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
@@ -1924,14 +1966,17 @@ static int meta_long(struct tar *t)
 
 static int header_sum_ok(const uint8_t *h)
 {
-	i64 want, plain = 0, with_sign = 0; /* old archives summed signed bytes */
+	i64 want, plain = 8 * ' ', high = 0; /* old archives summed signed bytes */
 
 	for (int i = 0; i < TAR_BLOCK; i++) {
-		uint8_t c = i >= 148 && i < 156 ? ' ' : h[i];
-		plain += c;
-		with_sign += (int8_t)c;
+		plain += h[i];
+		high += h[i] >> 7;
 	}
-	return !tar_number(h + 148, 8, &want) && (want == plain || want == with_sign);
+	for (int i = 148; i < 156; i++) { /* the field itself counts as blanks */
+		plain -= h[i];
+		high -= h[i] >> 7;
+	}
+	return !tar_number(h + 148, 8, &want) && (want == plain || want == plain - 256 * high);
 }
 
 /* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
@@ -2059,12 +2104,15 @@ static int tar_enter(struct tar *t, const char *path)
 	format(t->dir_path, sizeof t->dir_path, "%s", path);
 	fstat(next, &st);
 	t->dir_mtime = st.st_mtim;
+	t->dir_gid = st.st_mode & S_ISGID ? (int)st.st_gid : 0;
 	return 0;
 }
 
 static int make_file(struct tar *t)
 {
-	t->fd = openat(t->dir, t->leaf, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+
+	t->fd = openat(t->dir, t->leaf, flags, t->mode & 0777);
 	return t->fd < 0 ? -errno : entry_data(t);
 }
 
@@ -2169,18 +2217,19 @@ static int entry_attributes(struct tar *t)
 static int entry_finish(struct tar *t)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
-	int failed = 0;
+	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, failed = 0;
+	/* What root makes is root's, and has its mode, but for special bits: that saves two calls. */
+	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
 
 	if (t->fd < 0) {
-		if ((t->how & TAR_OWNERS &&
-		     fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
+		if ((chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
 		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
 			failed = -errno;
 		return failed;
 	}
-	int owners = t->how & TAR_OWNERS;
-	mode_t mode = t->mode | (t->type == '5' && !owners ? 0700 : 0); /* or nobody fills it */
-	if ((owners && fchown(t->fd, t->uid, t->gid)) || fchmod(t->fd, mode))
+	mode_t mode = t->mode | (is_dir && !owners ? 0700 : 0); /* or nobody fills it */
+	if ((chowns && fchown(t->fd, t->uid, t->gid)) ||
+	    ((chowns || mode & 07000) && fchmod(t->fd, mode)))
 		failed = -errno;
 	if (!failed)
 		failed = entry_attributes(t);
@@ -3010,14 +3059,17 @@ struct crew {
 
 /* All that it takes to fill a directory from an open file; the most frequent ones first. */
 static const int unpack_calls[] = {
-	SYS_pwrite64,       SYS_openat,     SYS_close,     SYS_fchown,
-	SYS_fchown32,       SYS_fchmod,     SYS_utimensat, SYS_utimensat_time64,
-	SYS_symlinkat,      SYS_fchownat,   SYS_mkdirat,   SYS_fstat,
-	SYS_fstat64,        SYS_newfstatat, SYS_fstatat64, SYS_statx,
-	SYS_pread64,        SYS_linkat,     SYS_ftruncate, SYS_ftruncate64,
-	SYS_fsetxattr,      SYS_unlinkat,   SYS_mknodat,   SYS_write,
-	SYS_clone,          SYS_fork,       SYS_wait4,     SYS_gettid,
-	SYS_rt_sigprocmask, SYS_prctl,      SYS_exit,      SYS_exit_group,
+	SYS_pwrite64,  SYS_openat,    SYS_openat2,
+	SYS_close,     SYS_fchown,    SYS_fchown32,
+	SYS_fchmod,    SYS_utimensat, SYS_utimensat_time64,
+	SYS_symlinkat, SYS_fchownat,  SYS_mkdirat,
+	SYS_fstat,     SYS_fstat64,   SYS_newfstatat,
+	SYS_fstatat64, SYS_statx,     SYS_pread64,
+	SYS_linkat,    SYS_ftruncate, SYS_ftruncate64,
+	SYS_fsetxattr, SYS_unlinkat,  SYS_mknodat,
+	SYS_write,     SYS_clone,     SYS_fork,
+	SYS_wait4,     SYS_gettid,    SYS_rt_sigprocmask,
+	SYS_prctl,     SYS_exit,      SYS_exit_group,
 };
 
 /* Leaves a worker with the root, and with nothing else that it could reach. */
@@ -3197,6 +3249,13 @@ static void header_keep(const struct header *h, const char *root)
 	close(fd);
 }
 
+static int root_mount(const char *root, const char *options)
+{
+	const char *name = strrchr(root, '/') + 1; /* a container can read it */
+
+	return !mount(name, root, "tmpfs", MS_NOSUID | MS_NODEV, options);
+}
+
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place)
 {
@@ -3215,8 +3274,11 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	root_path(root, c->image);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", needed,
 	       h->entries ? inodes : size / 1024);
-	if ((mkdir(root, 0755) && errno != EEXIST) ||
-	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
+	size_t n = strlen(options);
+	format(options + n, sizeof options - n, ",huge=within_size"); /* pages for large files */
+	int mounted = (!mkdir(root, 0755) || errno == EEXIST) && root_mount(root, options);
+	options[n] = '\0'; /* a kernel without CONFIG_TRANSPARENT_HUGEPAGE refuses that */
+	if (!mounted && !root_mount(root, options))
 		die("a tmpfs for the root: %m");
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
