@@ -653,13 +653,13 @@ static int path_open(int dir, const char *path, int flags)
 {
 	struct { /* openat2(2), Linux 5.6: all at once */
 		u64 flags, mode, resolve;
-	} how = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	int fd = dir, next;
 
 	path += strspn(path, "/");
 	if (!strstr(path, "..")) {
-		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
+		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &at_once, sizeof at_once);
 		if (next >= 0 || (errno != ENOSYS && errno != EPERM))
 			return next < 0 ? -errno : next;
 	}
