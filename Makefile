@@ -117,6 +117,8 @@ help:
 	@echo 'make clean      removes out, downloads too'
 	@echo 'BOARD=$(BOARD)  one of: $(notdir $(patsubst %/,%,$(wildcard board/*/)))'
 	@echo 'CONFIG=$(CONFIG)  the policy'
+	@echo 'KEYS=$(KEYS)  NAME.pub of images/keygen: only images that they have signed are run'
+	@echo 'EMBED=$(EMBED)  images that become a part of the launcher'
 	@echo 'KEY=$(KEY)  NAME.sec of images/keygen: signs the images'
 	@echo 'CROSS_COMPILE=$(CROSS_COMPILE)  prefix of the compiler, the board knows a default'
 

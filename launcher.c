@@ -2265,7 +2265,8 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	if (t->fd >= 0)
 		close(t->fd);
 	if (failed && failed != -EBADMSG)
-		return refuse(t->m, "%.*s: %s", 160, t->path, strerror(-failed));
+		return refuse(t->m, "%.*s: %s", 160, t->path,
+			      strerror(failed == -ELOOP ? ENOTDIR : -failed)); /* a link is none */
 	return failed;
 }
 
@@ -2948,6 +2949,19 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 	return failed ? failed : 1;
 }
 
+/* Closes all descriptors of the parent's but stdio and the n that are given; -1 is none. */
+static void descriptors_keep(const int *keep, int n)
+{
+	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
+		next = ~0U; /* the lowest of the others that is kept */
+		for (int i = 0; i < n; i++)
+			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (from < next && syscall(SYS_close_range, from, next - (next != ~0U), 0))
+			die("descriptors: %m");
+	}
+}
+
 /* Undoes what the parent, or whoever started the launcher, has done to signals. */
 static void signals_reset(void)
 {
@@ -3006,6 +3020,7 @@ static u64 root_size(const struct container *c)
 static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
 		     size_t size)
 {
+	struct pollfd rest = { .fd = task->report }; /* of what it has forked */
 	siginfo_t end = { 0 };
 
 	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
@@ -3013,6 +3028,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 		if (signal > 0 && signal != SIGCHLD)
 			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
 	}
+	poll(&rest, 1, -1);
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
 	close(task->report);
@@ -3174,7 +3190,9 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 		close(go[1]);
 		if (spaces && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
-		worker(m, root < 0 ? worker_root(spaces) : root, how, each, crew);
+		root = root < 0 ? worker_root(spaces) : root;
+		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
+		worker(m, root, how, each, crew);
 	}
 	if (parent > 0 && spaces && !users_map(task.pid))
 		failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
@@ -3301,7 +3319,6 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 /* The life of the unpacker: its first place, or else the fallback, and no third. */
 static _Noreturn void unpacker(const struct container *c)
 {
-
 	signals_reset();
 	umask(0);
 	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
@@ -3429,11 +3446,7 @@ static void construct(const struct container *c, const int stdio[3])
 	/* What it takes to become the user of the workload; neither of the two keeps it. */
 	if ((failed = confine(c->keep | CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(KILL), NO)))
 		die("dropping capabilities: %s", strerror(-failed));
-	if (host.report != 3 && dup3(host.report, 3, O_CLOEXEC) != 3)
-		die("descriptors: %m");
-	host.report = 3;
-	if (syscall(SYS_close_range, 4, ~0U, 0))
-		die("descriptors: %m");
+	descriptors_keep(&host.report, 1);
 }
 
 /* What the image says of itself: read from what header_keep has kept. */
