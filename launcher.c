@@ -2112,7 +2112,7 @@ static int make_file(struct tar *t)
 {
 	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
-	t->fd = openat(t->dir, t->leaf, flags, t->mode & 0777);
+	t->fd = openat(t->dir, t->leaf, flags, (mode_t)t->mode & 0777);
 	return t->fd < 0 ? -errno : entry_data(t);
 }
 
@@ -3267,13 +3267,6 @@ static void header_keep(const struct header *h, const char *root)
 	close(fd);
 }
 
-static int root_mount(const char *root, const char *options)
-{
-	const char *name = strrchr(root, '/') + 1; /* a container can read it */
-
-	return !mount(name, root, "tmpfs", MS_NOSUID | MS_NODEV, options);
-}
-
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place)
 {
@@ -3290,13 +3283,12 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	if (!h->chunk || needed > size)
 		needed = size;
 	root_path(root, c->image);
-	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", needed,
-	       h->entries ? inodes : size / 1024);
-	size_t n = strlen(options);
-	format(options + n, sizeof options - n, ",huge=within_size"); /* pages for large files */
-	int mounted = (!mkdir(root, 0755) || errno == EEXIST) && root_mount(root, options);
-	options[n] = '\0'; /* a kernel without CONFIG_TRANSPARENT_HUGEPAGE refuses that */
-	if (!mounted && !root_mount(root, options))
+	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
+	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", needed,
+	       h->entries ? inodes : size / 1024, large ? ",huge=within_size" : "");
+	if ((mkdir(root, 0755) && errno != EEXIST) ||
+	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
