@@ -2938,6 +2938,7 @@ static u64 root_size(const struct container *c)
 		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
 			size = memory_max(&containers[i]);
 	return size;
+	struct pollfd pipe_end = { .fd = task->report };
 }
 
 /*
@@ -2945,6 +2946,9 @@ static u64 root_size(const struct container *c)
  * it if the child can't know. Returns its exit status, and its last words.
  */
 static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
+	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
+	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
+		;
 		     size_t size)
 {
 	siginfo_t end = { 0 };
