@@ -3039,7 +3039,9 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 	image_rewind(m, shard);
 	int failed = image_unpack(m, root, how | (shard < last ? TAR_NO_END : 0), each, &left_out);
 	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
-	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
+	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED)) {
+		while (wait(NULL) > 0)
+			; /* who was first says why, and does not outlive its parent */
 		_exit(host.code);
 	if (failed)
 		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
