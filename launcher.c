@@ -1150,6 +1150,8 @@ static int header_check(struct image *m)
 	return 0;
 }
 
+	if (end - line > HEADER_MAX)
+		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 /* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
 static int header_load(struct image *m, size_t n)
 {
