@@ -980,6 +980,7 @@ static ssize_t source_read(struct image *m, void *to, size_t n)
 
 static const char not_signed[] = "not signed, and only signed images are accepted";
 
+	/* The top bits are never set: the order of the group has been added, to no effect. */
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
 static ssize_t signature_verify(struct image *m, size_t n)
 {
@@ -993,7 +994,7 @@ static ssize_t signature_verify(struct image *m, size_t n)
 	if (line && ++line)
 		end = memchr(line, '\n', m->text + n - line);
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
-	    memcmp(signature, "Ed", 2))
+	    memcmp(signature, "Ed", 2) || signature[sizeof signature - 1] & 0xf0)
 		return refuse(m, "the signature is malformed");
 	memcpy(m->signer, signature + 2, KEY_NUMBER);
 	n -= ++end - m->text;
