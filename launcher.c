@@ -887,18 +887,6 @@ static int decimal(const char **p, const char *end, i64 *number)
 	return *p > start ? 0 : -ERANGE;
 }
 
-/* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
-static int version_compare(const char *a, const char *b)
-{
-	for (i64 x = 0, y = 0;; x = y = 0) {
-		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
-		if (x != y || none)
-			return x < y ? -1 : x > y;
-		a += *a == '.';
-		b += *b == '.';
-	}
-}
-
 /* Hashes of 32 bytes. 64-bit CPUs are faster with BLAKE2b, and ours for 32 bits lacks it. */
 static const struct hash {
 	const char *name;
@@ -980,7 +968,6 @@ static ssize_t source_read(struct image *m, void *to, size_t n)
 
 static const char not_signed[] = "not signed, and only signed images are accepted";
 
-	/* The top bits are never set: the order of the group has been added, to no effect. */
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
 static ssize_t signature_verify(struct image *m, size_t n)
 {
@@ -993,6 +980,7 @@ static ssize_t signature_verify(struct image *m, size_t n)
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	if (line && ++line)
 		end = memchr(line, '\n', m->text + n - line);
+	/* The top bits are never set: the order of the group has been added, to no effect. */
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
 	    memcmp(signature, "Ed", 2) || signature[sizeof signature - 1] & 0xf0)
 		return refuse(m, "the signature is malformed");
@@ -1151,8 +1139,6 @@ static int header_check(struct image *m)
 	return 0;
 }
 
-	if (end - line > HEADER_MAX)
-		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 /* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
 static int header_load(struct image *m, size_t n)
 {
@@ -1164,6 +1150,8 @@ static int header_load(struct image *m, size_t n)
 
 	if (failed)
 		return failed;
+	if (end - line > HEADER_MAX)
+		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
 	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
@@ -2941,7 +2929,6 @@ static u64 root_size(const struct container *c)
 		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
 			size = memory_max(&containers[i]);
 	return size;
-	struct pollfd pipe_end = { .fd = task->report };
 }
 
 /*
@@ -2949,11 +2936,9 @@ static u64 root_size(const struct container *c)
  * it if the child can't know. Returns its exit status, and its last words.
  */
 static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
-	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
-	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
-		;
 		     size_t size)
 {
+	struct pollfd pipe_end = { .fd = task->report };
 	siginfo_t end = { 0 };
 
 	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
@@ -2961,6 +2946,9 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 		if (signal > 0 && signal != SIGCHLD)
 			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
 	}
+	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
+	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
+		;
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
 	close(task->report);
@@ -3046,6 +3034,7 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 		while (wait(NULL) > 0)
 			; /* who was first says why, and does not outlive its parent */
 		_exit(host.code);
+	}
 	if (failed)
 		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
 }
@@ -3148,6 +3137,18 @@ static void mount_points(const struct container *c, int root)
 		failed = path_mkdir(root, t->path);
 	if (failed)
 		die("the image has no place for a mount: %s", strerror(-failed));
+}
+
+/* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
+static int version_compare(const char *a, const char *b)
+{
+	for (i64 x = 0, y = 0;; x = y = 0) {
+		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
+		if (x != y || none)
+			return x < y ? -1 : x > y;
+		a += *a == '.';
+		b += *b == '.';
+	}
 }
 
 /* Is this image for this row and this device? */
@@ -4134,8 +4135,11 @@ static void print_text(const char *s)
 	}
 }
 
-/* One `key value` of an object: a line, or a member of it with --json. */
-static void print_member(const char *key, const char *value, int bare)
+/*
+ * One `key value` of an object: a line, or a member of it with --json. list: it is the first, the
+ * second... value of a key that can have several; 0: it can't.
+ */
+static void print_member(const char *key, const char *value, int bare, unsigned list)
 {
 	if (!option('j')) {
 		print("%-10s ", key);
@@ -4143,7 +4147,9 @@ static void print_member(const char *key, const char *value, int bare)
 		print("\n");
 		return;
 	}
-	print("%s\"%s\": %s", strcmp(key, "file") ? ", " : "{ ", key, bare ? "" : "\"");
+	if (list < 2)
+		print("%s\"%s\": %s", strcmp(key, "file") ? ", " : "{ ", key, list ? "[" : "");
+	print("%s%s", list > 1 ? ", " : "", bare ? "" : "\"");
 	print_text(value);
 	print(bare ? "" : "\"");
 }
@@ -4213,16 +4219,17 @@ static int ask_inspect(int argc, char **argv)
 	(void)argc;
 	if (image_find(&image, as_path(argv[0]), YES))
 		die("%s: %s", argv[0], image.why);
-	print_member("file", argv[0], NO);
-	print_member("signer", print_signer(&image), NO);
-	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO);
+	print_member("file", argv[0], NO, 0);
+	print_member("signer", print_signer(&image), NO, 0);
+	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO,
+		     0);
 	for (const struct header_key *k = header_keys;
-	     h->chunk && k < header_keys + LEN(header_keys); k++)
-		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
-			print_member(k->name, value, k->is_number);
-			if (!k->count)
-				break;
-		}
+	     h->chunk && k < header_keys + LEN(header_keys); k++) {
+		unsigned n = 0;
+		for (; (value = header_get(h, k, n, buf)); n++)
+			print_member(k->name, value, k->is_number, k->count ? n + 1 : 0);
+		print(option('j') && k->count && n ? "]" : "");
+	}
 	print(option('j') ? " }\n" : "");
 	if (!option('l'))
 		return 0;
@@ -4245,9 +4252,10 @@ static int ask_verify(int argc, char **argv)
 		print("%s: ok; signer: %s\n", argv[0], print_signer(&image));
 		return 0;
 	}
-	print_member("file", argv[0], NO);
-	print_member("ok", failed ? "false" : "true", YES);
-	print_member(failed ? "why" : "signer", failed ? image.why : print_signer(&image), NO);
+	print_member("file", argv[0], NO, 0);
+	print_member("ok", failed ? "false" : "true", YES, 0);
+	print_member(failed ? "why" : "signer", failed ? image.why : print_signer(&image), NO,
+		     0);
 	print(" }\n");
 	return !!failed;
 }
