@@ -1145,11 +1145,11 @@ static int header_load(struct image *m, size_t n)
 	static const char first[] = "launcher-image 1\n";
 	unsigned seen[LEN(header_keys)] = { 0 };
 	ssize_t at = signature_verify(m, n);
-	char *line = m->text + at, *end = m->text + n;
-	int failed = at < 0 ? (int)at : 0;
+	int failed = 0;
 
-	if (failed)
-		return failed;
+	if (at < 0)
+		return (int)at;
+	char *line = m->text + at, *end = m->text + n;
 	if (end - line > HEADER_MAX)
 		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
@@ -1550,14 +1550,15 @@ static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 /* Copies of the match what there is room for; it may overlap itself. */
 static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.match < room ? m->big.match : room, back = m->big.distance;
+	size_t n = m->big.match < room ? m->big.match : room;
+	const uint8_t *from = to - m->big.distance;
 
 	m->big.match -= n;
-	if (back >= n)
-		memcpy(to, to - back, n);
+	if (m->big.distance >= n)
+		memcpy(to, from, n);
 	else
 		for (size_t i = 0; i < n; i++)
-			to[i] = to[i - back];
+			to[i] = from[i];
 	return n;
 }
 

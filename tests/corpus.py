@@ -1583,6 +1583,76 @@ def places():
     remove('small')
 
 
+# ---- seeds ---------------------------------------------------------------------------------------
+
+
+def seeds():
+    """For tests/fuzz, by target: a few images of each kind, and the words that they are made of."""
+    def keep(target, *inputs):
+        os.makedirs(os.path.join(SEEDS, target), exist_ok=True)
+        for data in inputs:
+            with open(os.path.join(SEEDS, target, hashlib.sha1(data).hexdigest()), 'wb') as f:
+                f.write(data)
+
+    body = frame(SMALL, 0x60)
+    zeros = [(k, '0' * 64 if k.startswith('blake') else v) for k, v in lines(body, chunk=65536, shards=(0, 20))]
+    more = [('version', '1.2'), ('arch', 'armv7'), ('kernel', '5.10'), ('entry', '/init'), ('entry', 'x'), ('env', 'A=b'),
+            ('cwd', '/'), ('user', '1:2'), ('future', '')]
+    nobody = b'untrusted comment: x\n' + base64.b64encode(b'Ed' + b'\0' * 72) + b'\n'
+    keep('header', skippable(text_of(zeros)) + body, skippable(text_of(more + zeros)) + body, body, skippable() + body,
+         skippable(nobody + text_of([('signed', 'x')] + more + zeros)) + body, skippable(nobody + text_of(zeros)) + body)
+
+    short = TEXT[:3000] + NOISE[:300] + b'\0' * 3000
+    keep('frames', body, header(0x70) + stored(short, True) + END_MARK, header(0x74) + END_MARK + le32(0), legacy(SMALL, 500),
+         legacy(SMALL) + body, header(0x44, 0x70, 5) + stored(b'xxxxx') + END_MARK + le32(0),
+         skippable() + body + skippable(b''),
+         *[lz4('--no-frame-crc ' + o, short) for o in ('-B4', '-B5 -BD', '-B6 -BX', '-B7 -BD', '-B32 -BD',
+                                                       '--content-size -B100 -BX')],
+         lz4('-l', short), header(0x40, 0x60) + block(sequences((b'ab', 2,
+                                                                 300000))[0]) + block(b'\x0f\xff\xff\xff\0\0') + END_MARK)
+    keep('block', literals(b'x'), literals(SMALL), sequences((b'abc', 3, 5), last=b'12345')[0], sequences((b'a', 1, 200000),
+                                                                                                          last=b'12345')[0],
+         sequences((NOISE[:300], 300, 19), (b'', 17, 4), (NOISE[:15], 1, 274), last=b'12345678')[0],
+         sequences(*[(b'ab', 2, 131072)] * 6, last=b'12345')[0])
+
+    name = 'd/' + 'n' * 120
+    kinds = (file('a', 'x' * 600), folder('d', 0), file('d/b', b'\0' * 9000 + b'y'), symlink('l', '../canary'),
+             hard('h', 'd/b'), fifo('p'),
+             entry('n', '3'), pax(record('path', name), record('mtime', '-1.5'), record('uid', 5), record('size', 2)),
+             file('s', 'xy'),
+             long_name(name), file('s', magic=GNU), long_name(name, 'K'), symlink('m', 'x', magic=GNU),
+             pax(record('comment', 'x'), kind='g'),
+             pax(record('SCHILY.xattr.user.a', 'b')), file('t', 'x', uid=base256(3, 8)), file('d', prefix='e'),
+             file('a', 'again'),
+             entry('v/', '\0', magic=V7), file('l/f', 'x'), file('../canary', 'x'), hard('h', '../canary'), symlink('l', '/'))
+    for how in range(8):
+        way = bytes([how])
+        keep('tar', way + tar(*FOLDERS), way + tar(*kinds[:15]), way + tar(*kinds[15:]), *[way + tar(k) for k in kinds])
+    packed = lz4('-12 -B4 -BD --no-frame-crc', tar(*kinds[:15]))
+    plain = b''.join(frame(b''.join(g), 0x60) for g in (FOLDERS, FILES[1:3], (tar(file('z', NOISE[:5000]), hard('y', 'z')),)))
+    starts = [0, len(frame(b''.join(FOLDERS), 0x60))]
+    starts.append(starts[1] + len(frame(b''.join(FILES[1:3]), 0x60)))
+    keep('image', b'\0' + packed, b'\0' + body, b'\1\0\0' + packed, b'\0' + legacy(SMALL, 1000),
+         b'\3' + struct.pack('<3H', *starts) + plain, b'\2' + struct.pack('<2H',
+                                                                          *starts[:2]) + plain[:starts[2]] + frame(b'\0' * 1024, 0x60),
+         b'\0' + header(0x40, 0x70) + block(literals(SMALL)) + END_MARK)
+
+    words = {'tar': [USTAR, GNU, V7, b'../canary', b'path=', b'linkpath=', b'size=', b'mtime=', b'uid=', b'SCHILY.xattr.user.',
+                     b'GNU.sparse.',
+                     b'9 size=1\n', b'12 path=a/b\n', b'00000001000\0', b'\x80\0\0\0\0\0\0\0\0\0\0\1', b'\0' * 512],
+             'header': [b'launcher-image 1\n', b'untrusted comment: ', b'blake2s ' + b'0' * 64 + b'\n', b'blake2b ',
+                        b'size 1000\n'] +
+                       [k.encode() + b' x\n' for k in ('signed', 'name', 'entry', 'env', 'chunk', 'shard', 'payload',
+                                                       'unpacked')],
+             'frames': [le32(0x184D2204), le32(0x184C2102), le32(0x184D2A50), le32(0x184D2A5F), END_MARK, b'\xff' * 16],
+             'block': [b'\xff' * 8, b'\xff' * 64, b'\xf0\xff', b'\x0f\1\0\xff', b'\1\0', b'\xff\xff']}
+    words['image'] = words['tar'] + words['frames']
+    for target, some in words.items():
+        with open(os.path.join(SEEDS, target + '.dict'), 'w') as f:
+            for word in some:
+                f.write('"%s"\n' % ''.join('\\x%02x' % b for b in word))
+
+
 def inside(place, *parts):
     """Runs them in a directory of their own, with a canary in it."""
     base = tempfile.mkdtemp(dir=place)
@@ -1606,6 +1676,9 @@ def inside(place, *parts):
 def main():
     global VERIFIES
     os.umask(0o022)
+    if SEEDS:
+        seeds()
+        return 0
     with tempfile.NamedTemporaryFile() as f:
         f.write(frame(SMALL))
         f.flush()
