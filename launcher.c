@@ -1004,8 +1004,9 @@ static ssize_t signature_verify(struct image *m, size_t n)
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	if (line && ++line)
 		end = memchr(line, '\n', m->text + n - line);
+	/* The top bits are never set: the order of the group has been added, to no effect. */
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
-	    memcmp(signature, "Ed", 2))
+	    memcmp(signature, "Ed", 2) || signature[sizeof signature - 1] & 0xf0)
 		return refuse(m, "the signature is malformed");
 	memcpy(m->signer, signature + 2, KEY_NUMBER);
 	n -= ++end - m->text;
@@ -1168,11 +1169,13 @@ static int header_load(struct image *m, size_t n)
 	static const char first[] = "launcher-image 1\n";
 	unsigned seen[LEN(header_keys)] = { 0 };
 	ssize_t at = signature_verify(m, n);
-	char *line = m->text + at, *end = m->text + n;
-	int failed = at < 0 ? (int)at : 0;
+	int failed = 0;
 
-	if (failed)
-		return failed;
+	if (at < 0)
+		return (int)at;
+	char *line = m->text + at, *end = m->text + n;
+	if (end - line > HEADER_MAX)
+		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
 	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
@@ -1572,14 +1575,15 @@ static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 /* Copies of the match what there is room for; it may overlap itself. */
 static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.match < room ? m->big.match : room, back = m->big.distance;
+	size_t n = m->big.match < room ? m->big.match : room;
+	const uint8_t *from = to - m->big.distance;
 
 	m->big.match -= n;
-	if (back >= n)
-		memcpy(to, to - back, n);
+	if (m->big.distance >= n)
+		memcpy(to, from, n);
 	else
 		for (size_t i = 0; i < n; i++)
-			to[i] = to[i - back];
+			to[i] = from[i];
 	return n;
 }
 
@@ -3020,7 +3024,7 @@ static u64 root_size(const struct container *c)
 static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
 		     size_t size)
 {
-	struct pollfd rest = { .fd = task->report }; /* of what it has forked */
+	struct pollfd pipe_end = { .fd = task->report };
 	siginfo_t end = { 0 };
 
 	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
@@ -3028,7 +3032,9 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 		if (signal > 0 && signal != SIGCHLD)
 			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
 	}
-	poll(&rest, 1, -1);
+	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
+	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
+		;
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
 	close(task->report);
@@ -3113,8 +3119,11 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 	image_rewind(m, shard);
 	int failed = image_unpack(m, root, how | (shard < last ? TAR_NO_END : 0), each, &left_out);
 	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
-	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
+	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED)) {
+		while (wait(NULL) > 0)
+			; /* who was first says why, and does not outlive its parent */
 		_exit(host.code);
+	}
 	if (failed)
 		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
 }
