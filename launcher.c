@@ -2222,7 +2222,7 @@ static int entry_finish(struct tar *t)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
 	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, failed = 0;
-	/* What root makes is root's, and has its mode, but for special bits: that saves two calls. */
+	/* What root makes is root's, and has its mode but for special bits: two calls less. */
 	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
 
 	if (t->fd < 0) {
@@ -2270,7 +2270,7 @@ static int entry_make(struct tar *t, const struct kind *kind)
 		close(t->fd);
 	if (failed && failed != -EBADMSG)
 		return refuse(t->m, "%.*s: %s", 160, t->path,
-			      strerror(failed == -ELOOP ? ENOTDIR : -failed)); /* a link is none */
+			      strerror(failed == -ELOOP ? ENOTDIR : -failed));
 	return failed;
 }
 
@@ -4288,18 +4288,26 @@ static void print_entry(const struct tar *t)
 	print_end();
 }
 
-/* Who has signed the image, and whether that counts here. */
+/* Who has signed the image, and whether that counts here: for people, or as two members. */
+static const char *signer_words(const struct image *m, char hex[2 * KEY_NUMBER + 1])
+{
+	static char line[80] = "nobody";
+	const char *how = !any_key()   ? "not checked here: no key is compiled in"
+			  : m->trusted ? "known here"
+				       : "not known here";
+
+	*hex = '\0';
+	if (m->header.comment)
+		format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER), how);
+	return line;
+}
+
 static void print_signer(const struct image *m)
 {
-	static const char *const words_for[] = { "not known here", "known here",
-						 "not checked here: no key is compiled in" };
-	char hex[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
-	int how = any_key() ? m->trusted : 2;
+	char hex[2 * KEY_NUMBER + 1];
+	const char *in_words = signer_words(m, hex);
 
-	if (m->header.comment)
-		format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER),
-		       words_for[how]);
-	print_member("signer", option('j') ? hex : line, NO);
+	print_member("signer", option('j') ? hex : in_words, NO);
 	if (option('j'))
 		print_member("trusted", m->trusted ? "true" : "false", YES);
 }
@@ -4342,6 +4350,7 @@ static int ask_inspect(int argc, char **argv)
 /* Would this launcher take the image? It is unpacked into a place that goes away with it. */
 static int ask_verify(int argc, char **argv)
 {
+	char hex[2 * KEY_NUMBER + 1];
 	int failed = image_find(&image, as_path(argv[0]), NO);
 
 	(void)argc;
@@ -4349,8 +4358,12 @@ static int ask_verify(int argc, char **argv)
 		failed = unpack(&image, -1, NULL, NULL);
 	if (failed && !option('j'))
 		die("%s: %s", argv[0], image.why);
+	if (!option('j')) {
+		print("%s: ok; signer: %s\n", argv[0], signer_words(&image, hex));
+		return 0;
+	}
 	print_member("file", argv[0], NO);
-	print_member("ok", failed ? "false" : option('j') ? "true" : "yes", YES);
+	print_member("ok", failed ? "false" : "true", YES);
 	if (failed)
 		print_member("why", image.why, NO);
 	else
