@@ -6,7 +6,7 @@
 enum {
 	STEADY, FOLLOWER, REMOTE, TICKER, ORPHANS, SPIN, STUBBORN, QUICK,
 	ONCE, FINE, FAILING, AGAIN, CRASH, HOG, FORKS, LARGE,
-	CORRUPT, MISSING, UNKNOWN, NOTRUN, LATE, PROMPT, NCONTAINERS
+	CORRUPT, MISSING, UNKNOWN, NOTRUN, LATE, SCRATCHED, PROMPT, NCONTAINERS
 };
 
 #define SHELL(script) ARGV("sh", "-c", script)
@@ -168,6 +168,15 @@ static const struct container containers[] = {
 		.image   = "toybox.img",
 		.command = SHELL("exec sleep 1000"),
 		.after   = AFTER(CORRUPT),
+		SMALL,
+		.restart = ALWAYS,
+	},
+	[SCRATCHED] = { /* its root can be written, and saved */
+		.name    = "scratched",
+		.image   = "toybox.img",
+		.command = SHELL("echo changed >/etc/changed; rm /etc/profile; exec sleep 1000"),
+		.root    = SCRATCH(KiB(512)),
+		.tmpfs   = LIST(tmpfs, { "/tmp", KiB(64) }),
 		SMALL,
 		.restart = ALWAYS,
 	},

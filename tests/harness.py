@@ -98,7 +98,7 @@ REST = (  # where each row of tests/containers.h comes to rest: name, state, not
     ('missing', 'backing-off', r'missing\.img: No such file'),
     ('unknown', 'done', r'no-such-command: No such file'),
     ('notrun', 'done', r'/etc/passwd: Permission denied'),
-    ('late', 'waiting', 'waits for corrupt'),
+    ('late', 'waiting', 'waits for corrupt'), ('scratched', 'up', ''),
 )
 
 
