@@ -3320,17 +3320,23 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 /* The life of the unpacker: its first place, or else the fallback, and no third. */
 static _Noreturn void unpacker(const struct container *c)
 {
+	char why[320] = "";
+
 	signals_reset();
 	umask(0);
 	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
 	if (failed && c->fallback) {
-		say("%s: %s; taking %s", host.found, image.why, c->fallback);
+		format(why, sizeof why, "%s: %.*s; ", host.found, 160, image.why);
 		if (image.in)
 			image_close(&image);
 		failed = unpack_place(c, &image, c->fallback);
 	}
 	if (failed)
-		die("%s: %s", host.found, image.why);
+		die("%s%s: %s", why, host.found, image.why);
+	if (*why) { /* last words of a success: a remark */
+		size_t n = format(scratch, sizeof scratch, "%s%s is taken", why, host.found);
+		write(host.report, scratch, n);
+	}
 	_exit(0);
 }
 
@@ -5144,6 +5150,8 @@ static void on_exit_of(struct instance *i, const siginfo_t *end)
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
 	i->deadline = 0;
+	if (!i->status && *last_words)
+		say("%s: %s", row_of(i)->name, last_words); /* it did its work, but */
 	explain(i, last_words);
 	happen(i, ON_EXITED);
 }
