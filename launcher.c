@@ -1235,7 +1235,7 @@ static void image_rewind(struct image *m, unsigned shard)
 {
 	const struct header *h = &m->header;
 
-	m->frames = m->inside = 0;
+	m->frames = m->inside = m->big.on = 0;
 	m->in_at = m->in_end = m->out_at = m->out_end = 0;
 	m->offset = m->next = m->body;
 	if (!h->chunk)
