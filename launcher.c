@@ -2147,6 +2147,8 @@ static int entry_attributes(struct tar *t)
 	while (pax_next(t, &at, &r) > 0) {
 		if (r.key_size <= skip || memcmp(r.key, prefix, skip))
 			continue;
+		if (r.key_size - skip >= sizeof name || memchr(r.key, '\0', r.key_size))
+			return -ERANGE;
 		format(name, sizeof name, "%.*s", (int)(r.key_size - skip), r.key + skip);
 		if (fsetxattr(t->fd, name, r.value, r.size, 0))
 			return -errno;
