@@ -82,6 +82,9 @@ run: $(O)/launcher $(IMAGES) $(if $(filter host,$(BOARD)),,initramfs)
 test:
 	tests/run
 
+fuzz:
+	tests/fuzz $(or $(SECONDS),60) $(TARGET)
+
 install: all
 	install -D -m 755 $(O)/launcher $(DESTDIR)$(PREFIX)/bin/launcher
 
@@ -102,6 +105,7 @@ help:
 	@echo 'make images     $(IMAGES)'
 	@echo 'make initramfs  launcher, images and modules of the board (qemu-aarch64)'
 	@echo 'make test       every test'
+	@echo 'make fuzz       SECONDS=60 for each TARGET=name of tests/fuzz'
 	@echo 'make size       bytes of the launcher and of its sections'
 	@echo 'make install    to $$(DESTDIR)$$(PREFIX)/bin, PREFIX=$(PREFIX)'
 	@echo 'make dist       out/launcher.tar.gz of the last commit'
@@ -110,5 +114,5 @@ help:
 	@echo 'CONFIG=$(CONFIG)  the policy'
 	@echo 'CROSS_COMPILE=$(CROSS_COMPILE)  prefix of the compiler, the board knows a default'
 
-.PHONY: all images initramfs run test install size dist clean help FORCE
+.PHONY: all images initramfs run test fuzz install size dist clean help FORCE
 .DELETE_ON_ERROR:
