@@ -90,6 +90,9 @@ test:
 bench:
 	tests/bench
 
+fuzz:
+	tests/fuzz $(or $(SECONDS),60) $(TARGET)
+
 install: all
 	install -D -m 755 $(O)/launcher $(DESTDIR)$(PREFIX)/bin/launcher
 
@@ -111,6 +114,7 @@ help:
 	@echo 'make initramfs  launcher, images and modules of the board (qemu-aarch64)'
 	@echo 'make test       every test'
 	@echo 'make bench      how long images take to unpack, beside other programs'
+	@echo 'make fuzz       SECONDS=60 for each TARGET=name of tests/fuzz'
 	@echo 'make size       bytes of the launcher and of its sections'
 	@echo 'make install    to $$(DESTDIR)$$(PREFIX)/bin, PREFIX=$(PREFIX)'
 	@echo 'make dist       out/launcher.tar.gz of the last commit'
@@ -122,5 +126,5 @@ help:
 	@echo 'KEY=$(KEY)  NAME.sec of images/keygen: signs the images'
 	@echo 'CROSS_COMPILE=$(CROSS_COMPILE)  prefix of the compiler, the board knows a default'
 
-.PHONY: all images initramfs run test bench install size dist clean help FORCE
+.PHONY: all images initramfs run test bench fuzz install size dist clean help FORCE
 .DELETE_ON_ERROR:

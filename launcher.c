@@ -1259,7 +1259,7 @@ static void image_rewind(struct image *m, unsigned shard)
 {
 	const struct header *h = &m->header;
 
-	m->frames = m->inside = 0;
+	m->frames = m->inside = m->big.on = 0;
 	m->in_at = m->in_end = m->out_at = m->out_end = 0;
 	m->offset = m->next = m->body;
 	if (!h->chunk)
@@ -2210,6 +2210,8 @@ static int entry_attributes(struct tar *t)
 	while (pax_next(t, &at, &r) > 0) {
 		if (r.key_size <= skip || memcmp(r.key, prefix, skip))
 			continue;
+		if (r.key_size - skip >= sizeof name || memchr(r.key, '\0', r.key_size))
+			return -ERANGE;
 		format(name, sizeof name, "%.*s", (int)(r.key_size - skip), r.key + skip);
 		if (fsetxattr(t->fd, name, r.value, r.size, 0))
 			return -errno;
