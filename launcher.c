@@ -28,16 +28,17 @@
  *              10  mount            a row of operations makes /proc, /sys and /dev
  *              11  confine          capabilities, system calls, users, loopback
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
- *              12  unpacker         an image becomes a root, behind a wall
- *              13  inside           PID 1 of a container
- *              14  boot             a device, or a place on a laptop, made ready
- *              15  ask              what is printed, and asked
- *              16  verbs            the command line
- *              17  save             a root becomes a tar
+ *              12  children         what each does first, and how its parent knows it
+ *              13  unpacker         an image becomes a root, behind a wall
+ *              14  inside           PID 1 of a container
+ *              15  boot             a device, or a place on a laptop, made ready
+ *              16  ask              what is printed, and asked
+ *              17  verbs            the command line
+ *              18  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              18  instance         the state of each container: state x event -> action
- *              19  control          the socket that the command line asks
- *              20  loop             wait, look up, call; then main
+ *              19  instance         the state of each container: state x event -> action
+ *              20  control          the socket that the command line asks
+ *              21  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -651,7 +652,7 @@ static void ring_show(struct ring *r, const char *who)
 /* Opens path below dir; every name but the last is a real directory, and the last no link. */
 static int path_open(int dir, const char *path, int flags)
 {
-	struct { /* openat2(2), Linux 5.6: all at once */
+	struct { /* openat2(2), Linux 5.6: all at once; what was wrong is found name by name */
 		u64 flags, mode, resolve;
 	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
@@ -660,7 +661,7 @@ static int path_open(int dir, const char *path, int flags)
 	path += strspn(path, "/");
 	if (!strstr(path, "..")) {
 		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &at_once, sizeof at_once);
-		if (next >= 0 || (errno != ENOSYS && errno != EPERM))
+		if (next >= 0 || (errno != ENOSYS && errno != EPERM && errno != ELOOP))
 			return next < 0 ? -errno : next;
 	}
 	for (;;) {
@@ -2271,8 +2272,7 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	if (t->fd >= 0)
 		close(t->fd);
 	if (failed && failed != -EBADMSG)
-		return refuse(t->m, "%.*s: %s", 160, t->path,
-			      strerror(failed == -ELOOP ? ENOTDIR : -failed));
+		return refuse(t->m, "%.*s: %s", 160, t->path, strerror(-failed));
 	return failed;
 }
 
@@ -2849,12 +2849,10 @@ static int loopback_up(void)
 
 /* ==== Part III: Lives that may die ============================================================ */
 
-/* ---- 12  unpacker ------------------------------------------------------------------------------
+/* ---- 12  children ------------------------------------------------------------------------------
  *
- * Children, and the one that unpacks an image. It prepares a place and hands the work to a process
- * that sees nothing but that place and the image: with users and mounts of its own, a handful of
- * system calls and no way out. What a hole in a parser could spoil is that place. The parent's
- * halves of functions return -errno; the child's halves die, and the parent reads why.
+ * What every child does first, and how its parent knows it. The parent's halves of functions
+ * return -errno; the child's halves die, and the parent reads why.
  */
 
 static struct {
@@ -2979,6 +2977,41 @@ static void signals_reset(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * Waits for the end of a child. A signal of the set, which is blocked, is passed on to it, or kills
+ * it if the child can't know. Returns its exit status, and its last words.
+ */
+static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
+		     size_t size)
+{
+	struct pollfd pipe_end = { .fd = task->report };
+	siginfo_t end = { 0 };
+
+	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
+		int signal = sigwaitinfo(signals, NULL);
+		if (signal > 0 && signal != SIGCHLD)
+			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
+	}
+	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
+	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
+		;
+	ssize_t n = read(task->report, words, size - 1);
+	words[n > 0 ? n : 0] = '\0';
+	close(task->report);
+	if (task->pidfd >= 0)
+		close(task->pidfd);
+	if (end.si_code != CLD_EXITED && n <= 0)
+		format(words, size, "%s", strsignal(end.si_status));
+	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
+}
+
+/* ---- 13  unpacker ------------------------------------------------------------------------------
+ *
+ * The child that unpacks an image. It prepares a place and hands the work to a process that sees
+ * nothing but that place and the image: with users and mounts of its own, a handful of system
+ * calls, and no way out. What a hole in a parser could spoil is that place.
+ */
+
 /* Where the root of an image is mounted. */
 static void root_path(char path[PATH_MAX], const char *image)
 {
@@ -3017,34 +3050,6 @@ static u64 root_size(const struct container *c)
 		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
 			size = memory_max(&containers[i]);
 	return size;
-}
-
-/*
- * Waits for the end of a child. A signal of the set, which is blocked, is passed on to it, or kills
- * it if the child can't know. Returns its exit status, and its last words.
- */
-static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
-		     size_t size)
-{
-	struct pollfd pipe_end = { .fd = task->report };
-	siginfo_t end = { 0 };
-
-	while (!waitid(P_PID, task->pid, &end, WEXITED | (signals ? WNOHANG : 0)) && !end.si_pid) {
-		int signal = sigwaitinfo(signals, NULL);
-		if (signal > 0 && signal != SIGCHLD)
-			kill(task->pid, kill_it ? SIGKILL : signal); /* it is not reaped yet */
-	}
-	/* What it has forked dies with it, but a moment later; until then, it has the pipe open. */
-	while (poll(&pipe_end, 1, -1) < 0 && errno == EINTR)
-		;
-	ssize_t n = read(task->report, words, size - 1);
-	words[n > 0 ? n : 0] = '\0';
-	close(task->report);
-	if (task->pidfd >= 0)
-		close(task->pidfd);
-	if (end.si_code != CLD_EXITED && n <= 0)
-		format(words, size, "%s", strsignal(end.si_status));
-	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
 /*
@@ -3354,7 +3359,7 @@ static int container_unpack(const struct container *c, struct task *task)
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 13  inside --------------------------------------------------------------------------------
+/* ---- 14  inside --------------------------------------------------------------------------------
  *
  * PID 1 of a container: it builds it from within, starts the workload, and stays to reap, to
  * forward signals, and to exit as the workload did. Before that, any failure is a death.
@@ -3586,7 +3591,7 @@ static int container_start(const struct container *c, const int stdio[3], struct
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 14  boot ----------------------------------------------------------------------------------
+/* ---- 15  boot ----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -3929,7 +3934,7 @@ static void end_device(int command)
 		pause();
 }
 
-/* ---- 15  ask -----------------------------------------------------------------------------------
+/* ---- 16  ask -----------------------------------------------------------------------------------
  *
  * What the command line prints, and what it asks: a request that is sent to the supervisor, and
  * answered packet by packet.
@@ -4075,7 +4080,7 @@ static int ask_supervisor(enum request_kind kind, const char *name)
 	}
 }
 
-/* ---- 16  verbs ---------------------------------------------------------------------------------
+/* ---- 17  verbs ---------------------------------------------------------------------------------
  *
  * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
  * nobody do their work here.
@@ -4461,7 +4466,7 @@ static int ask(int argc, char **argv)
 	return v->run ? v->run(argc, argv) : help();
 }
 
-/* ---- 17  save ----------------------------------------------------------------------------------
+/* ---- 18  save ----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
@@ -4786,7 +4791,7 @@ static int save_start(int client, const struct task *task)
 
 #pragma GCC poison die exit _exit
 
-/* ---- 18  instance ------------------------------------------------------------------------------
+/* ---- 19  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -5229,7 +5234,7 @@ static int next_due(void)
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 19  control -------------------------------------------------------------------------------
+/* ---- 20  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -5465,7 +5470,7 @@ static void serve_clients(void)
 			requests[c->request.kind].serve(c);
 }
 
-/* ---- 20  loop ----------------------------------------------------------------------------------
+/* ---- 21  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
