@@ -3063,7 +3063,7 @@ static int image_find(struct image *m, const char *place, int anyone)
 	struct stat st;
 
 	format(host.found, sizeof host.found, "%s", place);
-	for (; !is_path && e < __stop_embedded; e++)
+	for (; !is_path && e != __stop_embedded; e++)
 		if (!strcmp((const char *)&e->name + e->name, place))
 			return image_open(m, -1, (const uint8_t *)&e->bytes + e->bytes, e->size,
 					  anyone);
