@@ -844,7 +844,8 @@ def refused_archives():
     refused('a GNU name at the end', image(file('a'), long_name('b')), 'without an entry')
     refused('a PAX header without a path at the end', image(file('a'), pax(record('comment', 'b'))), 'without an entry')
     refused('a PAX attribute that the kernel refuses', image(pax(record('SCHILY.xattr.nonsense', 'x')), file('a')), 'a: ')
-    refused('a PAX attribute with a name of 256 bytes', image(pax(record('SCHILY.xattr.user.' + 'n' * 251, 'x')), file('a')), 'a: ')
+    refused('a PAX attribute with a name of 256 bytes', image(pax(record('SCHILY.xattr.user.' + 'n' * 251, 'x')), file('a')),
+            'a: ')
     refused('a PAX attribute with a NUL', image(pax(record(b'SCHILY.xattr.user.a\0b', 'x')), file('a')), 'a: ')
     sparse = 'sparse'
     refused('sparse, old GNU', image(entry('a', 'S', magic=GNU)), sparse + '|type')
@@ -1611,6 +1612,8 @@ def seeds():
     keep('header', skippable(text_of(zeros)) + body, skippable(text_of(more + zeros)) + body, body, skippable() + body,
          skippable(nobody + text_of([('signed', 'x')] + more + zeros)) + body, skippable(nobody + text_of(zeros)) + body)
 
+    full = [p for p in zeros if p[0] != 'shard'] + [('shard', i) for i in range(16)]
+    keep('header', *[skippable(text_of(k * 31 + full)) + body for k in ([('entry', 'x')], [('env', 'x')])])
     short = TEXT[:3000] + NOISE[:300] + b'\0' * 3000
     keep('frames', body, header(0x70) + stored(short, True) + END_MARK, header(0x74) + END_MARK + le32(0), legacy(SMALL, 500),
          legacy(SMALL) + body, header(0x44, 0x70, 5) + stored(b'xxxxx') + END_MARK + le32(0),
@@ -1622,7 +1625,8 @@ def seeds():
     keep('block', literals(b'x'), literals(SMALL), sequences((b'abc', 3, 5), last=b'12345')[0], sequences((b'a', 1, 200000),
                                                                                                           last=b'12345')[0],
          sequences((NOISE[:300], 300, 19), (b'', 17, 4), (NOISE[:15], 1, 274), last=b'12345678')[0],
-         sequences(*[(b'ab', 2, 131072)] * 6, last=b'12345')[0])
+         sequences(*[(b'ab', 2, 131072)] * 6, last=b'12345')[0],
+         sequences(*[(b'ab', 2, 131068)] * 8, last=b'12345')[0])
 
     name = 'd/' + 'n' * 120
     kinds = (file('a', 'x' * 600), folder('d', 0), file('d/b', b'\0' * 9000 + b'y'), symlink('l', '../canary'),
@@ -1637,18 +1641,21 @@ def seeds():
     for how in range(8):
         way = bytes([how])
         keep('tar', way + tar(*FOLDERS), way + tar(*kinds[:15]), way + tar(*kinds[15:]), *[way + tar(k) for k in kinds])
+    for later in file('l', 'x'), folder('l', 0o700), hard('l', 'k'), symlink('l', 'x'), fifo('l'), file('l/f'), hard('h', 'l'):
+        keep('tar', b'\0' + tar(symlink('l', '../canary'), file('k'), later))
     packed = lz4('-12 -B4 -BD --no-frame-crc', tar(*kinds[:15]))
     plain = b''.join(frame(b''.join(g), 0x60) for g in (FOLDERS, FILES[1:3], (tar(file('z', NOISE[:5000]), hard('y', 'z')),)))
     starts = [0, len(frame(b''.join(FOLDERS), 0x60))]
     starts.append(starts[1] + len(frame(b''.join(FILES[1:3]), 0x60)))
+    two = struct.pack('<2H', *starts[:2]) + plain[:starts[2]] + frame(b'\0' * 1024, 0x60)
     keep('image', b'\0' + packed, b'\0' + body, b'\1\0\0' + packed, b'\0' + legacy(SMALL, 1000),
-         b'\3' + struct.pack('<3H', *starts) + plain, b'\2' + struct.pack('<2H',
-                                                                          *starts[:2]) + plain[:starts[2]] + frame(b'\0' * 1024, 0x60),
+         b'\3' + struct.pack('<3H', *starts) + plain, b'\2' + two,
          b'\0' + header(0x40, 0x70) + block(literals(SMALL)) + END_MARK)
 
     words = {'tar': [USTAR, GNU, V7, b'../canary', b'path=', b'linkpath=', b'size=', b'mtime=', b'uid=', b'SCHILY.xattr.user.',
                      b'GNU.sparse.',
-                     b'9 size=1\n', b'12 path=a/b\n', b'00000001000\0', b'\x80\0\0\0\0\0\0\0\0\0\0\1', b'\0' * 512],
+                     b'9 size=1\n', b'12 path=a/b\n', b'00000001000\0', b'\x80\0\0\0\0\0\0\0\0\0\0\1', b'\xff' * 12,
+                     b'\0' * 512],
              'header': [b'launcher-image 1\n', b'untrusted comment: ', b'blake2s ' + b'0' * 64 + b'\n', b'blake2b ',
                         b'size 1000\n'] +
                        [k.encode() + b' x\n' for k in ('signed', 'name', 'entry', 'env', 'chunk', 'shard', 'payload',
