@@ -77,6 +77,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -715,6 +716,22 @@ static int path_mkdir(int dir, const char *path)
 			return -error;
 	}
 	return 0;
+}
+
+/* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
+static void path_wait(const char *path, int ms)
+{
+	char parent[PATH_MAX], events[1024];
+	struct pollfd change = { .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN };
+	u64 end = now() + (u64)ms;
+
+	format(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+	inotify_add_watch(change.fd, parent, IN_CREATE | IN_MOVED_TO);
+	while (access(path, F_OK) && errno == ENOENT && now() < end)
+		if (poll(&change, 1, (int)(end - now())) > 0)
+			while (read(change.fd, events, sizeof events) > 0)
+				;
+	close(change.fd);
 }
 
 /* Writes text to an existing file. A kernel file takes it in one write or refuses it. */
@@ -3237,6 +3254,8 @@ static void mount_points(const struct container *c, int root)
 		die("the image has no place for a mount: %s", strerror(-failed));
 }
 
+enum { DEVICE_WAIT = 5000 }; /* ms */
+
 /* Is this image for this row and this device? */
 static int image_accept(struct image *m, const struct container *c)
 {
@@ -3289,8 +3308,10 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	const struct header *h = &m->header;
 	char root[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
-	int failed = image_find(m, place, NO);
 
+	if (!strncmp(place, "/dev/", 5))
+		path_wait(place, DEVICE_WAIT);
+	int failed = image_find(m, place, NO);
 	if (!failed)
 		failed = image_accept(m, c);
 	if (failed)

@@ -627,6 +627,34 @@ static void test_pax_next(void)
 
 /* -- the policy, as it reaches a container -- */
 
+/* Somebody else makes the file, before and while it is waited for; and nobody does. */
+static void test_wait(void)
+{
+	char path[300];
+	struct timespec moment = { .tv_nsec = 50000000 };
+
+	format(path, sizeof path, "%s/late", place);
+	for (int turn = 0; turn < 2; turn++) {
+		pid_t pid = fork();
+		if (!pid) {
+			if (turn)
+				nanosleep(&moment, NULL);
+			close(open(path, O_CREAT | O_WRONLY, 0600));
+			leave(0);
+		}
+		if (!turn)
+			waitpid(pid, NULL, 0);
+		path_wait(path, 60000);
+		check(!access(path, F_OK), "a file that %s is waited for", turn ? "comes" : "is there");
+		if (turn)
+			waitpid(pid, NULL, 0);
+		unlink(path);
+	}
+	fake.time = 1000;
+	path_wait(path, 0);
+	check(access(path, F_OK) != 0, "a file that does not come is not waited for without end");
+}
+
 /* -- trust -- */
 
 static void test_versions(void)
@@ -1207,6 +1235,7 @@ int main(void)
 	test_tar_number();
 	test_tar_clean();
 	test_pax_next();
+	test_wait();
 	test_versions();
 	test_base64();
 	test_filter();
