@@ -3193,8 +3193,11 @@ static _Noreturn void worker(struct image *m, int root, unsigned how,
 /* A worker without a root has one of its own, which goes with it. */
 static int worker_root(u64 spaces)
 {
-	if (!spaces || mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
-		die("a place to unpack: %s", spaces ? strerror(errno) : "no user namespaces here");
+	if (!spaces)
+		die("a place to unpack: it takes root, or user namespaces");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
+		die("a place to unpack: %m");
 	return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -3209,25 +3212,25 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	unsigned how = (geteuid() ? 0 : TAR_OWNERS) | (root < 0 ? TAR_DISCARD : 0);
 	struct crew *crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	u64 spaces = CLONE_NEWUSER | CLONE_NEWNS;
+	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
+	u64 spaces = 0;
 	struct task task;
-	int go[2], failed = 0;
+	int go[2], failed = 0, parent = -1;
 	char byte = 0;
 
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC))
 		return refuse(m, "%m");
-	int parent = task_fork(&task, spaces, NULL);
-	if (parent < 0)
-		parent = task_fork(&task, spaces = 0, NULL);
+	for (int i = 0; parent < 0 && i < LEN(tries); i++)
+		parent = task_fork(&task, spaces = tries[i], NULL);
 	if (!parent) {
 		close(go[1]);
-		if (spaces && read(go[0], &byte, 1) != 1)
+		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
 		root = root < 0 ? worker_root(spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
 		worker(m, root, how, each, crew);
 	}
-	if (parent > 0 && spaces && !users_map(task.pid))
+	if (parent > 0 && spaces & CLONE_NEWUSER && !users_map(task.pid))
 		failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
 	close(go[0]);
 	close(go[1]);
