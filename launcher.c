@@ -911,7 +911,8 @@ struct image {
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
 	struct header header;
-	char text[HEADER_MAX + 256]; /* the header, cut into lines */
+	char text[HEADER_MAX + 256];   /* the header, cut into lines */
+	const char *pairs, *pairs_end; /* in text: key, value, key... each with a NUL behind it */
 	char why[256];
 };
 
@@ -1130,8 +1131,22 @@ static int header_digest(struct image *m, const struct hash *hash, const char *l
 	return 0;
 }
 
-/* Reads the line `KEY VALUE` of n bytes, and makes two strings of it. Unknown keys are ignored. */
-static int header_line(struct image *m, char *line, size_t n, unsigned seen[LEN(header_keys)])
+/* Takes in a value. seen: how many each key has so far; unknown keys are ignored. */
+static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen)
+{
+	for (int i = 0; i < LEN(header_keys); i++) {
+		const struct header_key *k = &header_keys[i];
+		if (strcmp(key, k->name))
+			continue;
+		if (k->count)
+			++*(unsigned *)(void *)((char *)&m->header + k->count);
+		return header_set(m, k, seen[i]++, value);
+	}
+	return 0;
+}
+
+/* Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. */
+static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 {
 	char *value = memchr(line, ' ', n);
 
@@ -1144,15 +1159,7 @@ static int header_line(struct image *m, char *line, size_t n, unsigned seen[LEN(
 	for (int i = 0; i < LEN(hashes); i++)
 		if (!strcmp(line, hashes[i].name))
 			return header_digest(m, &hashes[i], line, n);
-	for (int i = 0; i < LEN(header_keys); i++) {
-		const struct header_key *k = &header_keys[i];
-		if (strcmp(line, k->name))
-			continue;
-		if (k->count)
-			++*(unsigned *)(void *)((char *)&m->header + k->count);
-		return header_set(m, k, seen[i]++, value);
-	}
-	return 0;
+	return header_pair(m, line, value, seen);
 }
 
 /* Does what the header says make sense, and fit the file? */
@@ -1198,6 +1205,8 @@ static int header_load(struct image *m, size_t n)
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
 	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
 	line += strlen(first);
+	m->pairs = line;
+	m->pairs_end = end;
 	for (char *next; !failed && line < end; line = next + 1) {
 		if (!(next = memchr(line, '\n', end - line)))
 			return refuse(m, "header: its last line has no end");
@@ -3284,23 +3293,14 @@ static int image_accept(struct image *m, const struct container *c)
 	return 0;
 }
 
-/* What the image says of itself, kept for each start of its containers, without its digests. */
-static void header_keep(const struct header *h, const char *root)
+/* What the image says of itself, kept for each start of its containers. */
+static void header_keep(const struct image *m, const char *root)
 {
-	static char lines[HEADER_MAX];
-	struct text t = { lines, lines + sizeof lines - 1 };
-	char path[PATH_MAX], buf[24];
-	const char *value;
+	char path[PATH_MAX];
 
-	for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys); k++)
-		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
-			const char *const parts[] = { k->name, " ", value, "\n" };
-			for (int i = 0; i < LEN(parts); i++)
-				text_pad(&t, parts[i], strlen(parts[i]), 0, ' ');
-		}
 	format(path, sizeof path, "%s.header", root);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, lines, t.at - lines) != t.at - lines)
+	if (fd < 0 || write(fd, m->pairs, m->pairs_end - m->pairs) < m->pairs_end - m->pairs)
 		die("%s: %m", path);
 	close(fd);
 }
@@ -3342,7 +3342,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image))
 			mount_points(&containers[i], dir);
-	header_keep(h, root);
+	header_keep(m, root);
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		die("making the root read-only: %m");
 	return 0;
@@ -3497,9 +3497,10 @@ static const struct header *image_says(const struct container *c)
 	root_path(path, c->image);
 	format(path + strlen(path), 8, "%s", ".header");
 	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
-	for (char *line = image.text, *end = line + n, *next; !failed && line < end; line = next) {
-		next = line + strcspn(line, "\n") + 1;
-		failed = header_line(&image, line, next - 1 - line, seen);
+	for (const char *key = image.text, *end = key + n, *value; !failed && key < end;) {
+		value = key + strlen(key) + 1;
+		failed = header_pair(&image, key, value, seen);
+		key = value + strlen(value) + 1;
 	}
 	if (n < 0 || failed)
 		die("%s: %s", path, n < 0 ? strerror((int)-n) : image.why);
