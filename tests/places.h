@@ -1,10 +1,10 @@
 /*
  * places.h - the policy of tests/boot for images outside of the initramfs: in the launcher itself,
- * on a disk, on a disk that is corrupt
+ * on a disk, on a disk that is corrupt, in a flash
  */
 #define LOG_SIZE KiB(4)
 
-enum { DISK, CORRUPT, BOTH, OLD, SCRATCHED, PROMPT, NCONTAINERS };
+enum { DISK, FLASH, CORRUPT, BOTH, OLD, SCRATCHED, PROMPT, NCONTAINERS };
 
 #define SMALL .memory = { .max = MiB(4) }, .cpu = { .max = PERCENT(50) }, .pids = 8
 #define SLOWLY { .first = SECONDS(60) } /* it is not seen again */
@@ -16,6 +16,13 @@ static const struct container containers[] = {
 		.place    = "/dev/vda",
 		.version  = "1.2",
 		.root     = SCRATCH(KiB(64)),
+		SMALL,
+	},
+	[FLASH] = { /* what is there, only one board has */
+		.name     = "flash",
+		.image    = "flash.img",
+		.place    = "/dev/mtd0",
+		.version  = "1.0",
 		SMALL,
 	},
 	[CORRUPT] = {
