@@ -2987,8 +2987,13 @@ static void descriptors_keep(const int *keep, int n)
 		for (int i = 0; i < n; i++)
 			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
 				next = (unsigned)keep[i];
-		if (from < next && syscall(SYS_close_range, from, next - (next != ~0U), 0))
+		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
+			continue;
+		if (errno != ENOSYS)
 			die("descriptors: %m");
+		for (unsigned fd = from, most = (unsigned)sysconf(_SC_OPEN_MAX);
+		     fd < next && fd < most;)
+			close((int)fd++); /* before Linux 5.9 */
 	}
 }
 

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "tap.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -14,6 +15,7 @@
 static struct {
 	uint64_t time;       /* milliseconds */
 	int no_process;      /* clone3 fails */
+	int no_close_range;  /* it is an older kernel */
 	int started;         /* processes so far */
 	int signal;          /* the latest one sent */
 	const char *cmdline; /* the file that is opened instead of /proc/cmdline */
@@ -38,6 +40,10 @@ static long fake_syscall(long number, ...)
 	if (number == SYS_pidfd_send_signal) {
 		fake.signal = (int)a[1];
 		return 0;
+	}
+	if (number == SYS_close_range && fake.no_close_range) {
+		errno = ENOSYS;
+		return -1;
 	}
 	if (number != SYS_clone3)
 		return syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
@@ -729,9 +735,11 @@ static void test_filter(void)
 		      "filter: a call that is not on the list ends the process (%d)", status);
 }
 
-static void test_descriptors(void)
+static void test_descriptors(int older)
 {
 	int status = 0;
+
+	fake.no_close_range = older;
 	pid_t pid = fork();
 
 	if (!pid) {
@@ -747,8 +755,9 @@ static void test_descriptors(void)
 		leave(0);
 	}
 	waitpid(pid, &status, 0);
-	check(!status, "descriptors: those that are given stay, with stdio, and no others (%d)",
-	      WEXITSTATUS(status) - 1);
+	check(!status, "descriptors: those that are given stay, with stdio, and no others (%d)%s",
+	      WEXITSTATUS(status) - 1, older ? ", without close_range" : "");
+	fake.no_close_range = NO;
 }
 
 static void test_policy(void)
@@ -1239,7 +1248,8 @@ int main(void)
 	test_versions();
 	test_base64();
 	test_filter();
-	test_descriptors();
+	test_descriptors(NO);
+	test_descriptors(YES);
 	test_policy();
 	test_environment();
 	test_cmdline();
