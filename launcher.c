@@ -2882,17 +2882,20 @@ static int loopback_up(void)
  */
 
 static struct {
-	int report;           /* pipe to the parent, for a child's last words; or -1 */
-	int code;             /* exit status of a death */
-	int device;           /* we are PID 1 of the device: after a death nobody is left */
-	const char *images;   /* directory */
-	char work[48];        /* a directory of our own; the roots are mounted in it */
-	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
-	char found[PATH_MAX]; /* the image that is being worked on, for messages */
-	char *args;           /* argv and environ, as the kernel has laid them out */
+	int report;         /* pipe to the parent, for a child's last words; or -1 */
+	int code;           /* exit status of a death */
+	int device;         /* we are PID 1 of the device: after a death nobody is left */
+	const char *images; /* directory */
+	char work[48];      /* a directory of our own; the roots are mounted in it */
+	char *args;         /* argv and environ, as the kernel has laid them out */
 	size_t args_size;
 	const char *only, *skip; /* names on the kernel command line */
 } host = { .report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher" };
+
+static struct { /* not in `host`, for what has no first value takes no place in the file */
+	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
+	char image[PATH_MAX]; /* the image that is being worked on, for messages */
+} paths;
 
 static void kernel_reboot(int command)
 {
@@ -3093,14 +3096,14 @@ static int image_find(struct image *m, const char *place, int anyone)
 	int is_path = !!strchr(place, '/');
 	struct stat st;
 
-	format(host.found, sizeof host.found, "%s", place);
+	format(paths.image, sizeof paths.image, "%s", place);
 	for (; !is_path && e != __stop_embedded; e++)
 		if (!strcmp((const char *)&e->name + e->name, place))
 			return image_open(m, -1, (const uint8_t *)&e->bytes + e->bytes, e->size,
 					  anyone);
 	if (!is_path)
-		format(host.found, sizeof host.found, "%s/%s", host.images, place);
-	int fd = open(host.found, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		format(paths.image, sizeof paths.image, "%s/%s", host.images, place);
+	int fd = open(paths.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st))
 		return refuse(m, "%m");
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
@@ -3362,15 +3365,15 @@ static _Noreturn void unpacker(const struct container *c)
 	umask(0);
 	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
 	if (failed && c->fallback) {
-		format(why, sizeof why, "%s: %.*s; ", host.found, 160, image.why);
+		format(why, sizeof why, "%s: %.*s; ", paths.image, 160, image.why);
 		if (image.in)
 			image_close(&image);
 		failed = unpack_place(c, &image, c->fallback);
 	}
 	if (failed)
-		die("%s%s: %s", why, host.found, image.why);
+		die("%s%s: %s", why, paths.image, image.why);
 	if (*why) { /* last words of a success: a remark */
-		size_t n = format(scratch, sizeof scratch, "%s%s is taken", why, host.found);
+		size_t n = format(scratch, sizeof scratch, "%s%s is taken", why, paths.image);
 		write(host.report, scratch, n);
 	}
 	_exit(0);
@@ -3419,7 +3422,7 @@ static void construct_mounts(const struct container *c, int root)
 	const struct mount_op control[] = {
 		{ DO_DIR, "dev/launcher", NULL, NULL, 0 },
 		{ DO_BIND, "dev/launcher/control", path, NULL, 0 },
-		{ DO_BIND, "dev/launcher/launcher", host.self, NULL, 0 },
+		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, 0 },
 	};
 	for (int i = 0; i < LEN(control) && c->control; i++)
 		mount_or_die(root, &control[i]);
@@ -3830,9 +3833,9 @@ static void introduce(void)
 /* Where the roots will be, and the executable that rows with .control get. */
 static void prepare_work(const char *cgroup_base)
 {
-	ssize_t n = readlink("/proc/self/exe", host.self, sizeof host.self - 1);
+	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
 
-	host.self[n < 0 ? 0 : n] = '\0';
+	paths.self[n < 0 ? 0 : n] = '\0';
 	if (mkdir(host.work, 0700) && errno != EEXIST)
 		die("%s: %m", host.work);
 	cgroup_open(cgroup_base);
