@@ -3230,15 +3230,19 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	struct crew *crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
-	u64 spaces = 0;
+	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
 	int go[2], failed = 0, parent = -1;
 	char byte = 0;
 
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC))
 		return refuse(m, "%m");
-	for (int i = 0; parent < 0 && i < LEN(tries); i++)
+	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
+	for (int i = 0; parent < 0 && i < LEN(tries); i += parent != -EAGAIN || now() > patience) {
+		if (parent == -EAGAIN)
+			poll(NULL, 0, 20);
 		parent = task_fork(&task, spaces = tries[i], NULL);
+	}
 	if (!parent) {
 		close(go[1]);
 		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
@@ -3923,6 +3927,8 @@ static void prepare_up(void)
 
 	signals_hold();
 	prepare_host("up", "launcher");
+	prctl(PR_SET_CHILD_SUBREAPER,
+	      1); /* a dead orphan counts against .pids until it is reaped */
 	journal_open("/proc/self/fd/2");
 	format(path, sizeof path, "%s/lock", host.work);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
