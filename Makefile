@@ -27,7 +27,7 @@ O      = out/$(BOARD)
 IMAGES = out/images/$(ARCH)/toybox.img
 
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wold-style-definition -Wvla \
-           -Wformat=2 -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef
+           -Wformat=2 -Wno-missing-field-initializers -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef
 override CFLAGS   += -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fno-unwind-tables \
                      -fno-asynchronous-unwind-tables -fstack-protector-strong \
                      -ffile-prefix-map=$(CURDIR)=.
@@ -35,6 +35,8 @@ override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/libb2/src -isyste
                      -DBOARD_H='"board/$(BOARD)/board.h"' -DCONFIG_H='"$(abspath $(CONFIG))"' \
                      -DKEYS='$(foreach k,$(KEYS),"$(lastword $(file <$k))",)' \
                      -DEMBED='$(foreach i,$(EMBED),EMBEDDED("$(notdir $i)", "$(abspath $i)"))'
+# It has to unroll what the rules of the policy go through.
+override CFLAGS   += $(if $(findstring clang,$(CC)),-mllvm -pragma-unroll-threshold=200000)
 # musl does not protect the relocated data of a static-pie, so RELRO would only cost its padding.
 override LDFLAGS  += -static-pie -s -Wl,--no-dynamic-linker,--gc-sections,--build-id=none \
                      -Wl,-z,text,-z,noseparate-code,-z,norelro

@@ -114,7 +114,7 @@
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define BY_NAME
-#define MOST_ROWS 24 /* clang folds no more in reasonable time */
+#define MOST_ROWS 16 /* clang folds no more in reasonable time */
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #define BY_NAME __attribute__((designated_init)) /* no field is initialised by its position */
@@ -194,14 +194,64 @@ struct clone3_args { /* clone(2), clone3(): struct clone_args, version 2 of Linu
 };
 
 enum { NO, YES };
+enum { READ = 1, WRITE = 2, OPTIONAL = 4 }; /* OPTIONAL: what is not there is left out */
 enum restart { NEVER, ON_FAILURE, ALWAYS };
+enum userns { OWN, HOST };
 
 /* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
 enum { DEFAULT_MEMORY = 4 << 20, DEFAULT_CPU = 10000, DEFAULT_PIDS = 4 };
 
+/* Groups of system calls. What no group has, like mount(2) or bpf(2), nobody gets. */
+enum may {
+	FILES = 1 << 0,     /* open, make, rename and remove them */
+	PROCESSES = 1 << 1, /* fork, wait for, and signal them */
+	THREADS = 1 << 2,   /* have them, schedule them */
+	LOCAL = 1 << 3,     /* sockets of the family AF_UNIX */
+	INET = 1 << 4,      /* of AF_INET, AF_INET6 and AF_NETLINK */
+	USERS = 1 << 5,     /* become another user, change capabilities */
+	IPC = 1 << 6,       /* of System V, and POSIX message queues */
+	DEFAULT = (1 << 7) - 1,
+	TRACE = 1 << 7,    /* debug other processes of the container */
+	SET_TIME = 1 << 8, /* the clock of the machine, with CAP_SYS_TIME */
+	PACKET = 1 << 9,   /* sockets of AF_PACKET, with CAP_NET_RAW */
+};
+
 struct tmpfs {
 	const char *path; /* below the container's root, made if the image lacks it */
 	u64 size;         /* bytes; it counts against memory.max too */
+	u64 inodes;       /* files and directories; default one for each KiB */
+};
+
+struct data {
+	const char *name; /* of a directory that is kept, in the board's directory for data */
+	const char *path; /* where the container finds it */
+};
+
+struct bind {
+	const char *from, *path; /* outside; inside */
+	int may;                 /* READ, WRITE; OPTIONAL: it need not exist */
+};
+
+struct device {
+	const char *path; /* its node, here and there */
+	int may;          /* READ, WRITE; OPTIONAL */
+	char type;        /* 'c', 'b'; if it is given, so are: */
+	int major, minor; /* what the node has to be; or is made, if there is none outside */
+};
+
+struct io {
+	const char *device; /* of a disk */
+	u64 rbps, wbps, riops,
+	    wiops; /* the most that it reads and writes in a second: bytes; operations */
+};
+
+struct limit {
+	int resource; /* RLIMIT_... of setrlimit(2) */
+	u64 most;
+};
+
+struct setting {
+	const char *name, *value; /* of a file: of the cgroup; of sysctl(8), with dots */
 };
 
 struct container {
@@ -214,15 +264,56 @@ struct container {
 	const char *const *env;     /* beside PATH, HOME and TERM, which it can replace */
 	const int *after;           /* rows that have to be up before this one starts */
 	struct {
-		u64 max; /* bytes of memory, the unpacked image included; default 4 MiB */
+		u64 max;      /* bytes of memory, the unpacked image included; default 4 MiB */
+		u64 high;     /* bytes from which on it is slowed down */
+		u64 low, min; /* bytes that others can't take easily, or at all */
+		u64 swap;     /* bytes of swap; default none */
 	} memory;
 	struct {
-		u64 max; /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
+		u64 max;    /* microseconds of CPU in each 100 ms, see PERCENT; default 10 % */
+		u64 burst;  /* of them, as many can be saved up for later */
+		u64 weight; /* 1 to 10000, against other containers; default 100 */
+		u64 idle;   /* YES: only what nobody else wants */
+		const char *cpus; /* those that it may use: "0", "0-1,3"; default all */
+		const char *mems; /* and nodes of memory */
 	} cpu;
-	u64 pids;                  /* tasks, the container's PID 1 included; default 4 */
-	u64 root;                  /* READ_ONLY, or SCRATCH(size): it can be written, and forgets */
-	u64 keep;                  /* capabilities that are not dropped: CAP(KILL) | ... */
-	const struct tmpfs *tmpfs; /* the places that can be written, and forget */
+	u64 pids; /* tasks, the container's PID 1 included; default 4 */
+	struct {
+		const struct io *max;
+		u64 weight; /* 1 to 10000; default 100 */
+	} io;
+	struct {
+		const char *pages; /* their size in the words of the kernel: "2MB" */
+		u64 max;           /* bytes of such pages; default none */
+	} hugetlb;
+	const struct setting *cgroup; /* other files of the cgroup, by the names of this kernel */
+	const struct limit *limits;   /* of its processes; RLIMIT_CORE is 0 by default */
+	int oom_score_adj;            /* -1000 to 1000: the higher, the sooner it is killed */
+	int nice;                     /* -20 to 19 */
+	struct {
+		int policy, priority; /* sched(7): SCHED_FIFO, 1 to 99 */
+	} schedule;
+	u64 affinity;    /* a bit for each CPU that it runs on; default all */
+	int io_priority; /* IO_REALTIME(0 to 7), IO_BEST_EFFORT(0 to 7), IO_IDLE */
+	u64 timer_slack; /* nanoseconds that its timers may be late; default 50000 */
+	struct {
+		long monotonic, boottime; /* seconds that these clocks are ahead in it */
+	} clock;
+	const struct setting *sysctl; /* of its own namespaces: net, kernel.shm, fs.mqueue */
+
+	const char *user;             /* "UID:GID" in the container; default: the image's, or 0:0 */
+	enum userns userns;           /* HOST: its users are those of the machine */
+	u64 keep;                     /* capabilities that are not dropped: CAPS(KILL, ...) */
+	u64 may;                      /* groups of system calls: FILES | INET; default DEFAULT */
+	const char *label;            /* SELinux context, AppArmor profile or Smack label */
+	u64 root;                     /* READ_ONLY, SCRATCH(size): it forgets; or PERSISTENT */
+	const struct tmpfs *tmpfs;    /* the places that can be written, and forget */
+	const struct data *data;      /* the places that can be written, and remember */
+	const struct bind *binds;     /* files and directories of the machine */
+	const struct device *devices; /* beside null, zero, full, random, urandom and tty */
+	const char *const *writable;  /* of all these, the only paths that are; default all */
+	u64 tolerate;                 /* what the kernel may lack: LACKS(LANDLOCK, ...) */
+
 	enum restart restart;
 	struct {
 		u64 first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
@@ -253,8 +344,50 @@ struct container {
 #define AFTER(...) ((const int[]){ __VA_ARGS__, -1 })
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
 #define CAP(name) (1ULL << CAP_##name)
+#define LACK(name) (1ULL << NEED_##name)
+#define EACH_1(f, a, ...) f(a) __VA_OPT__(| EACH_2(f, __VA_ARGS__))
+#define EACH_2(f, a, ...) f(a) __VA_OPT__(| EACH_3(f, __VA_ARGS__))
+#define EACH_3(f, a, ...) f(a) __VA_OPT__(| EACH_4(f, __VA_ARGS__))
+#define EACH_4(f, a, ...) f(a) __VA_OPT__(| EACH_5(f, __VA_ARGS__))
+#define EACH_5(f, a, ...) f(a) __VA_OPT__(| EACH_6(f, __VA_ARGS__))
+#define EACH_6(f, a, ...) f(a) __VA_OPT__(| EACH_7(f, __VA_ARGS__))
+#define EACH_7(f, a, ...) f(a) __VA_OPT__(| EACH_8(f, __VA_ARGS__))
+#define EACH_8(f, a) f(a)
+#define CAPS(...) (EACH_1(CAP, __VA_ARGS__))
+#define LACKS(...) (EACH_1(LACK, __VA_ARGS__))
 #define READ_ONLY 0
+#define PERSISTENT 1ULL
 #define SCRATCH(size) (size)
+#define IO_REALTIME(n) (1 << 13 | (n)) /* ioprio_set(2) */
+#define IO_BEST_EFFORT(n) (2 << 13 | (n))
+#define IO_IDLE (3 << 13)
+
+enum { IDS = 65536 }; /* users, and groups, of a container */
+
+/* Of a user namespace; the others are asked of those who own the machine, or its network. */
+#define EFFECTIVE_CAPS                                                                             \
+	(CAPS(CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID) |        \
+	 CAPS(SETPCAP, SYS_CHROOT, SYS_PTRACE, SETFCAP, NET_ADMIN, NET_RAW, NET_BROADCAST,         \
+	      NET_BIND_SERVICE))
+
+/* What a kernel can lack. A row is refused if it needs that and does not tolerate it. */
+enum need {
+	NEED_USERNS,
+	NEED_SECCOMP,
+	NEED_DEVICES,
+	NEED_MEMORY,
+	NEED_SWAP,
+	NEED_PIDS,
+	NEED_CPU,
+	NEED_CPUSET,
+	NEED_IO,
+	NEED_HUGETLB,
+	NEED_OVERLAY,
+	NEED_LANDLOCK,
+	NEED_LABEL,
+	NEED_TIMENS,
+	NEEDS
+};
 
 /* Who may sign images; several, for rotation. Without any key, unsigned images are accepted. */
 enum { MOST_KEYS = 8 };
@@ -274,7 +407,7 @@ static const char *const more_keys[] = { KEYS NULL };
 #include CONFIG_H
 
 _Static_assert(NCONTAINERS >= 1 && NCONTAINERS <= MOST_ROWS,
-	       "policy: there are 1 to 64 containers, or to 24 when clang compiles");
+	       "policy: there are 1 to 64 containers, or to 16 when clang compiles");
 _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum has no row");
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
@@ -283,7 +416,8 @@ _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 RULE(rule_name, "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
 RULE(rule_unique, "two containers have the same .name");
 RULE(rule_image, "a row has no .image, or one with a / or a dot in front");
-RULE(rule_place, "two rows with the same .image have another .place, .fallback or .version");
+RULE(rule_place,
+     "two rows with the same .image have another .place, .fallback, .version or .userns");
 RULE(rule_version, "a .version is not one to four numbers with dots between them");
 RULE(rule_key, "one of the keys is not the second line of a public key of signify");
 RULE(rule_command, "a .command is empty: leave it out for the image's own");
@@ -295,6 +429,16 @@ RULE(rule_backoff, "a .backoff.first is more than its .limit");
 RULE(rule_signal, "a .stop.signal is not a signal");
 RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
 RULE(rule_tmpfs, "a .tmpfs has no size, or a path that is not absolute or leads upwards");
+RULE(rule_data, "a .data has no proper .name, or a .path that is not absolute or leads upwards");
+RULE(rule_binds, "one of .binds says neither READ nor WRITE, or has a path that is not absolute");
+RULE(rule_devices, "one of .devices says neither READ nor WRITE, or is not below /dev/");
+RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
+RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
+RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
+RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
+RULE(rule_weight, "a .weight is more than 10000");
+RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
+RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
 RULE(rule_console, "more than one row has the .console");
 
 static inline __attribute__((always_inline)) int name_ok(const char *s)
@@ -338,6 +482,78 @@ static inline __attribute__((always_inline)) int same(const char *a, const char 
 	return a && b ? !__builtin_strcmp(a, b) : a == b;
 }
 
+static inline __attribute__((always_inline)) int path_ok(const char *s)
+{
+	return s && s[0] == '/' && !__builtin_strstr(s, "/..");
+}
+
+static inline __attribute__((always_inline)) int user_ok(const char *s)
+{
+	int number = 0, digits = 0, colons = 0;
+
+	if (!s)
+		return 1;
+	UNROLL
+	for (int n = 0; n < 12; n++) {
+		if (!s[n])
+			return digits && colons == 1;
+		if (s[n] == ':' ? !digits || colons++ : s[n] < '0' || s[n] > '9')
+			return 0;
+		number = s[n] == ':' ? 0 : number * 10 + s[n] - '0';
+		digits = s[n] != ':';
+		if (number >= IDS)
+			return 0;
+	}
+	return 0;
+}
+
+static inline __attribute__((always_inline)) void rules_of_limits(const struct container *c)
+{
+	u64 memory = c->memory.max ? c->memory.max : DEFAULT_MEMORY;
+
+	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
+	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
+		rule_limits();
+	if (c->cpu.weight > 10000 || c->io.weight > 10000)
+		rule_weight();
+	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
+		rule_nice();
+	if (!c->schedule.policy ? c->schedule.priority
+				: c->schedule.policy > SCHED_RR || c->schedule.priority < 1 ||
+				      c->schedule.priority > 99)
+		rule_schedule();
+}
+
+/* Of a list, which has at most 16 rows. */
+#define RULE_OF_LIST(rule, list, first, wrong)                                                     \
+	UNROLL                                                                                     \
+	for (int i = 0; i <= 8; i++) {                                                            \
+		if (!c->list || !c->list[i].first)                                                 \
+			break;                                                                     \
+		if (i == 8 || (wrong))                                                            \
+			rule();                                                                    \
+	}
+
+static inline __attribute__((always_inline)) void rules_of_lists(const struct container *c)
+{
+#define IS_BELOW(s, prefix) (!__builtin_strncmp(s, prefix, sizeof(prefix) - 1))
+#define MAY_NOTHING(row) (!((row).may & (READ | WRITE)))
+	RULE_OF_LIST(rule_tmpfs, tmpfs, path, c->tmpfs[i].size < 4096 || !path_ok(c->tmpfs[i].path))
+	RULE_OF_LIST(rule_data, data, name, !name_ok(c->data[i].name) || !path_ok(c->data[i].path))
+	RULE_OF_LIST(rule_binds, binds, from,
+		     MAY_NOTHING(c->binds[i]) || !path_ok(c->binds[i].from) ||
+			 !path_ok(c->binds[i].path))
+	RULE_OF_LIST(rule_devices, devices, path,
+		     MAY_NOTHING(c->devices[i]) || !path_ok(c->devices[i].path) ||
+			 !IS_BELOW(c->devices[i].path, "/dev/"))
+	RULE_OF_LIST(rule_sysctl, sysctl, name,
+		     !IS_BELOW(c->sysctl[i].name, "net.") &&
+			 !IS_BELOW(c->sysctl[i].name, "kernel.shm") &&
+			 !IS_BELOW(c->sysctl[i].name, "kernel.msg") &&
+			 !IS_BELOW(c->sysctl[i].name, "kernel.sem") &&
+			 !IS_BELOW(c->sysctl[i].name, "fs.mqueue."))
+}
+
 static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row)
 {
 	if (!c->name || !name_ok(c->name))
@@ -358,14 +574,12 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 		rule_signal();
 	if (c->restart > ALWAYS)
 		rule_restart();
-	UNROLL
-	for (int i = 0; i <= 16; i++) {
-		if (!c->tmpfs || !c->tmpfs[i].path)
-			break;
-		if (i == 16 || c->tmpfs[i].size < 4096 || c->tmpfs[i].path[0] != '/' ||
-		    __builtin_strstr(c->tmpfs[i].path, "/.."))
-			rule_tmpfs();
-	}
+	if (!user_ok(c->user))
+		rule_user();
+	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS)
+		rule_keep();
+	rules_of_limits(c);
+	rules_of_lists(c);
 	UNROLL
 	for (int i = 0; i <= NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0)
@@ -382,7 +596,7 @@ static inline __attribute__((always_inline)) void rules_of_two(const struct cont
 		rule_unique();
 	if (!__builtin_strcmp(a->image, b->image) &&
 	    (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
-	     !same(a->version, b->version)))
+	     !same(a->version, b->version) || a->userns != b->userns))
 		rule_place();
 }
 
