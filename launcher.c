@@ -66,6 +66,7 @@
 #include <linux/openat2.h>
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -123,6 +124,9 @@
 #ifndef BOARD_MODULES
 #define BOARD_MODULES NULL /* a board whose kernel needs none, or loads its own */
 #endif
+#ifndef BOARD_DATA
+#define BOARD_DATA "/data" /* what containers keep */
+#endif
 #ifndef VERSION
 #define VERSION "0.1"
 #endif
@@ -135,11 +139,14 @@
 #ifndef P_PIDFD
 #define P_PIDFD 3 /* waitid(2), Linux 5.4 */
 #endif
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
+#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL /* clone(2), Linux 5.7 */
 #endif
 
-/* The system calls of this machine, by the name of seccomp(2); those that it lacks are -1. */
+/* This machine, by its name in images and by that of seccomp(2). */
 #if defined __x86_64__
 #define ARCH "x86_64"
 #define OUR_AUDIT_ARCH AUDIT_ARCH_X86_64
@@ -153,21 +160,15 @@
 #define ARCH "riscv64"
 #define OUR_AUDIT_ARCH AUDIT_ARCH_RISCV64
 #endif
-#ifndef SYS_fork
-#define SYS_fork -1
+#ifdef __arm__
+#define PRIVATE_CALLS 0x0f0001 /* five: cacheflush, set_tls... */
+#else
+#define PRIVATE_CALLS UINT32_MAX
 #endif
-#ifndef SYS_fstat
-#define SYS_fstat -1
-#endif
-#ifndef SYS_newfstatat
-#define SYS_newfstatat -1
-#endif
-#ifndef SYS_fstat64
-#define SYS_fstat64 -1
-#define SYS_fstatat64 -1
-#define SYS_fchown32 -1
-#define SYS_ftruncate64 -1
-#define SYS_utimensat_time64 -1
+#ifndef SYS_landlock_create_ruleset /* Linux 5.13 */
+#define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule 445
+#define SYS_landlock_restrict_self 446
 #endif
 
 /* An image as part of this file: a row of the section `embedded`, which the linker delimits. */
@@ -214,6 +215,7 @@ enum may {
 	TRACE = 1 << 7,    /* debug other processes of the container */
 	SET_TIME = 1 << 8, /* the clock of the machine, with CAP_SYS_TIME */
 	PACKET = 1 << 9,   /* sockets of AF_PACKET, with CAP_NET_RAW */
+	ADMIN = 1 << 10,   /* mounts, namespaces and the like, as far as the capabilities go */
 };
 
 struct tmpfs {
@@ -527,10 +529,10 @@ static inline __attribute__((always_inline)) void rules_of_limits(const struct c
 /* Of a list, which has at most 16 rows. */
 #define RULE_OF_LIST(rule, list, first, wrong)                                                     \
 	UNROLL                                                                                     \
-	for (int i = 0; i <= 8; i++) {                                                            \
+	for (int i = 0; i <= 8; i++) {                                                             \
 		if (!c->list || !c->list[i].first)                                                 \
 			break;                                                                     \
-		if (i == 8 || (wrong))                                                            \
+		if (i == 8 || (wrong))                                                             \
 			rule();                                                                    \
 	}
 
@@ -1120,6 +1122,7 @@ struct image {
 		unsigned nibble, distance;
 		XXH32_state_t hash; /* of the compressed bytes */
 	} big;
+	u64 ids;                     /* the first user id of those who will own it; 0: as it says */
 	int anyone;                  /* who has signed it does not matter */
 	int trusted;                 /* one of our keys has signed the header */
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
@@ -2750,15 +2753,15 @@ static int cgroup_place(const char *name, struct clone3_args *args)
 	return 0;
 }
 
-/* Moves the caller, a child, to its v1 cgroups: clone3 can place it only in one of v2. */
-static int cgroup_join(const char *name)
+/* Moves the caller, a child, to its cgroups; placed: clone3 has put it into that of v2. */
+static int cgroup_join(const char *name, int placed)
 {
 	char path[64];
 	int failed = 0;
 
 	format(path, sizeof path, "%s/cgroup.procs", name);
 	for (int i = 0; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.version[i] == 1)
+		if (cgroup.version[i] == 1 || (cgroup.version[i] == 2 && !placed))
 			failed = file_write(cgroup.base[i], path, "0");
 	return failed;
 }
@@ -2808,6 +2811,18 @@ static int cgroup_remove(const char *name)
 	return failed;
 }
 
+/* What a device of the policy is, by its node outside. */
+static int device_number(const struct device *d, mode_t *type, dev_t *number)
+{
+	struct stat st;
+
+	if (stat(d->path, &st))
+		return -errno;
+	*type = st.st_mode & S_IFMT;
+	*number = st.st_rdev;
+	return 0;
+}
+
 /* ---- 10  mount ---------------------------------------------------------------------------------
  *
  * What a container sees beside its image is a row of operations, walked by one executor. Targets
@@ -2819,8 +2834,8 @@ enum mount_kind {
 	DO_MOUNT, /* a new file system of the type `what`, with `options` */
 	DO_DIR,   /* a directory */
 	DO_LINK,  /* a symbolic link to `what` */
-	DO_NODE,  /* a character device, bound nowhere else: mode 0666 */
-	DO_BIND,  /* what `what` is outside, read-only, on a file */
+	DO_NODE,  /* a device, with the number `flags`; its mode is 0666 if none is given */
+	DO_BIND,  /* what `what` is outside */
 	DO_SEAL,  /* what is mounted there becomes read-only */
 	DO_LOCK,  /* what is there, if it is, becomes read-only */
 	DO_HIDE,  /* what is there, if it is, is covered by something empty */
@@ -2831,12 +2846,13 @@ struct mount_op {
 	const char *at; /* below the root */
 	const char *what, *options;
 	unsigned long flags;
+	mode_t mode;
 };
 
 enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
 static const struct mount_op container_mounts[] = {
-	{ DO_MOUNT, "proc", "proc", NULL, MS_PLAIN },
+	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN },
 	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY },
 	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
 	{ DO_NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
@@ -2860,11 +2876,16 @@ static const struct mount_op container_mounts[] = {
 	{ DO_HIDE, "proc/kallsyms", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/kcore", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/keys", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/interrupts", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/key-users", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/latency_stats", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/sched_debug", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/scsi", NULL, NULL, 0 },
 	{ DO_HIDE, "proc/timer_list", NULL, NULL, 0 },
+	{ DO_HIDE, "proc/timer_stats", NULL, NULL, 0 },
+	{ DO_HIDE, "sys/devices/virtual/powercap", NULL, NULL, 0 }, /* CVE-2020-8694 */
 	{ DO_HIDE, "sys/firmware", NULL, NULL, 0 },
+	{ DO_HIDE, "sys/fs/selinux", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/bus", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/fs", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/irq", NULL, NULL, 0 },
@@ -2892,7 +2913,7 @@ static int bind_on(int root, int at, int from, const char *path, unsigned long f
 	int mounted = failed ? failed : path_open(root, path, O_PATH);
 	if (mounted < 0)
 		return mounted;
-	flags |= MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID;
+	flags |= MS_REMOUNT | MS_BIND | MS_NOSUID;
 	failed = mount_on(mounted, NULL, NULL, flags, NULL);
 	close(mounted);
 	return failed;
@@ -2913,7 +2934,7 @@ static int hide(int root, int at, const char *path)
 	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3)))
 		failed = -ENODEV;
 	if (!failed)
-		failed = bind_on(root, at, null, path, MS_NOEXEC);
+		failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
 	if (null >= 0)
 		close(null);
 	return failed;
@@ -2934,22 +2955,19 @@ static int mount_name(int root, const struct mount_op *op)
 	else if (op->kind == DO_LINK)
 		failed = symlinkat(op->what, dir, leaf);
 	else
-		failed = mknodat(dir, leaf, (op->kind == DO_NODE ? S_IFCHR : S_IFREG) | 0666,
-				 op->flags);
+		failed = mknodat(dir, leaf, op->mode ? op->mode : S_IFCHR | 0666, op->flags);
 	failed = failed ? -errno : 0;
 	close(dir);
 	return failed;
 }
 
-/* Does one operation below the open directory root. Returns 0 or -errno. */
+/* Does one operation below the open directory root. Returns 0 or -errno; of DO_BIND -ENXIO: no source. */
 static int mount_do(int root, const struct mount_op *op)
 {
 	int failed = 0;
 
 	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
 		return mount_name(root, op);
-	if (op->kind == DO_BIND && (failed = mount_name(root, op)))
-		return failed;
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
 	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE))
 		return 0;
@@ -2961,12 +2979,12 @@ static int mount_do(int root, const struct mount_op *op)
 		failed = mount_on(at, NULL, NULL,
 				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
 	} else if (op->kind == DO_LOCK) {
-		failed = bind_on(root, at, at, op->at, MS_PLAIN);
+		failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY);
 	} else if (op->kind == DO_HIDE) {
 		failed = hide(root, at, op->at);
 	} else {
 		int from = open(op->what, O_PATH | O_CLOEXEC);
-		failed = from < 0 ? -errno : bind_on(root, at, from, op->at, MS_NODEV);
+		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
 		if (from >= 0)
 			close(from);
 	}
@@ -2977,98 +2995,426 @@ static int mount_do(int root, const struct mount_op *op)
 /* ---- 11  confine -------------------------------------------------------------------------------
  *
  * What a workload keeps of root's power: the capabilities that its row names, and nothing that
- * execve(2) could give back. And the one link of a network namespace that has nothing else.
+ * execve(2) could give back; users of its own; the system calls that a service needs; the label of
+ * a security module. And the one link of a network namespace that has nothing else.
  */
 
 /*
- * Drops all capabilities but `keep`, for good: bounding set, no_new_privs. ambient: those stay over
- * an execve, which a user who is not root needs; else they are its bounds.
+ * Drops all capabilities but `keep` from all five sets, for good, and locks the securebits: from
+ * now on it does not matter who is root. ambient: those stay over an execve; else they are bounds.
+ * The caller has CAP_SETPCAP. Returns 0 or -errno. capabilities(7), CVE-2022-24769
  */
 static int confine(u64 keep, int ambient)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
+	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+			   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+			   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
 	if (syscall(SYS_capget, &header, data))
 		return -errno;
-	for (int i = 0; i < 2; i++)
-		data[i].effective =
-		    data[i].permitted; /* another user has them, but not in effect */
+	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = ambient ? (uint32_t)(keep >> 32 * i) : 0;
+	}
 	if (syscall(SYS_capset, &header, data))
 		return -errno;
-	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap))
-			return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
-	for (int i = 0; i < 2; i++) {
-		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-		data[i].inheritable = ambient ? data[i].effective : 0;
-	}
-	if (syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	for (unsigned cap = 0; ambient && cap < 64; cap++)
-		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
+	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
+		if (keep >> cap & 1
+			? ambient && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
+			: prctl(PR_CAPBSET_DROP, cap))
 			return -errno;
+	for (int i = 0; i < 2; i++)
+		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
+	if (prctl(PR_SET_SECUREBITS, locked) || syscall(SYS_capset, &header, data) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
 	return 0;
 }
 
-/*
- * From now on this process, and what it forks, can make only these system calls: any other one ends
- * it. Returns 0 or -errno: -EINVAL from a kernel without CONFIG_SECCOMP_FILTER. seccomp(2)
- */
-static int filter_calls(const int *allowed, unsigned n)
-{
-	struct sock_filter code[80] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	};
-	struct sock_filter *at = code + 4;
+/* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
+#define WORDS(...) #__VA_ARGS__
+#define CALLS(...) WORDS(__VA_ARGS__)
 
-	for (unsigned i = 0; i < n; i++)
-		if (allowed[i] >= 0)
-			*at++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-							     (unsigned)allowed[i], 0, 0);
-	unsigned calls = at - code - 4;
-	for (unsigned i = 0; i < calls; i++)
-		code[4 + i].jt = (uint8_t)(calls - i);
-	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	*at++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	struct sock_fprog program = { .len = (unsigned short)(at - code), .filter = code };
+/* clang-format off */
+static const struct {
+	unsigned may; /* any of these groups has them; 0: everybody */
+	const char *calls;
+} call_groups[] = {
+	{ 0, CALLS(SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv,
+	   SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3,
+	   SYS_fcntl, SYS_fcntl64, SYS_ioctl, SYS_lseek, SYS__llseek, SYS_poll, SYS_ppoll, SYS_ppoll_time64,
+	   SYS_select, SYS__newselect, SYS_pselect6, SYS_pselect6_time64, SYS_epoll_create,
+	   SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd,
+	   SYS_eventfd2, SYS_signalfd, SYS_signalfd4, SYS_pipe, SYS_pipe2, SYS_splice, SYS_tee, SYS_vmsplice,
+	   SYS_sendfile, SYS_sendfile64, SYS_copy_file_range, SYS_fstat, SYS_fstat64, SYS_newfstatat,
+	   SYS_fstatat64, SYS_statx) " "
+	  CALLS(SYS_mmap, SYS_mmap2, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_msync,
+	   SYS_mincore, SYS_mlock, SYS_mlock2, SYS_munlock, SYS_mlockall, SYS_munlockall, SYS_brk,
+	   SYS_memfd_create, SYS_membarrier, SYS_pkey_alloc, SYS_pkey_free, SYS_pkey_mprotect) " "
+	  CALLS(SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigpending, SYS_rt_sigsuspend, SYS_rt_sigreturn,
+	   SYS_rt_sigtimedwait, SYS_rt_sigtimedwait_time64, SYS_sigaltstack, SYS_sigreturn, SYS_pause,
+	   SYS_alarm, SYS_tkill, SYS_tgkill, SYS_getitimer, SYS_setitimer, SYS_timer_create,
+	   SYS_timer_delete, SYS_timer_getoverrun, SYS_timer_gettime, SYS_timer_gettime64,
+	   SYS_timer_settime, SYS_timer_settime64, SYS_timerfd_create, SYS_timerfd_gettime,
+	   SYS_timerfd_gettime64, SYS_timerfd_settime, SYS_timerfd_settime64, SYS_clock_getres,
+	   SYS_clock_getres_time64, SYS_clock_gettime, SYS_clock_gettime64, SYS_clock_nanosleep,
+	   SYS_clock_nanosleep_time64, SYS_nanosleep, SYS_gettimeofday, SYS_time, SYS_times) " "
+	  CALLS(SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_restart_syscall, SYS_arch_prctl,
+	   SYS_riscv_flush_icache, SYS_set_tid_address, SYS_set_thread_area, SYS_get_thread_area,
+	   SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_futex_time64, SYS_futex_waitv,
+	   SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
+	   SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_getuid32, SYS_geteuid32, SYS_getgid32,
+	   SYS_getegid32, SYS_getresuid32, SYS_getresgid32, SYS_getgroups32, SYS_getpgrp, SYS_getpgid,
+	   SYS_getsid, SYS_capget, SYS_getcpu, SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrlimit,
+	   SYS_ugetrlimit, SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_umask, SYS_prctl, SYS_seccomp,
+	   SYS_personality, SYS_sched_yield, SYS_sched_getaffinity) },
+	{ FILES, CALLS(SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_stat, SYS_lstat, SYS_stat64,
+	   SYS_lstat64, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_readlinkat,
+	   SYS_getdents, SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir, SYS_mkdir, SYS_mkdirat,
+	   SYS_rmdir, SYS_unlink, SYS_unlinkat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_link,
+	   SYS_linkat, SYS_symlink, SYS_symlinkat, SYS_mknod, SYS_mknodat, SYS_chmod, SYS_fchmod,
+	   SYS_fchmodat, SYS_chown, SYS_lchown, SYS_fchown, SYS_fchownat, SYS_chown32, SYS_lchown32,
+	   SYS_fchown32, SYS_utime, SYS_utimes, SYS_futimesat, SYS_utimensat, SYS_utimensat_time64) " "
+	  CALLS(SYS_truncate, SYS_ftruncate, SYS_truncate64, SYS_ftruncate64, SYS_fallocate, SYS_fsync,
+	   SYS_fdatasync, SYS_sync, SYS_syncfs, SYS_sync_file_range, SYS_sync_file_range2,
+	   SYS_arm_sync_file_range, SYS_fadvise64, SYS_fadvise64_64, SYS_arm_fadvise64_64, SYS_readahead,
+	   SYS_flock, SYS_statfs, SYS_fstatfs, SYS_statfs64, SYS_fstatfs64, SYS_getxattr, SYS_lgetxattr,
+	   SYS_fgetxattr, SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_listxattr, SYS_llistxattr,
+	   SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SYS_inotify_init,
+	   SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_landlock_create_ruleset,
+	   SYS_landlock_add_rule, SYS_landlock_restrict_self, SYS_io_setup, SYS_io_destroy, SYS_io_submit,
+	   SYS_io_cancel, SYS_io_getevents, SYS_io_pgetevents, SYS_io_pgetevents_time64) },
+	{ PROCESSES, CALLS(SYS_fork, SYS_vfork, SYS_wait4, SYS_waitid, SYS_kill, SYS_rt_sigqueueinfo,
+	   SYS_rt_tgsigqueueinfo, SYS_pidfd_open, SYS_pidfd_send_signal, SYS_setpgid, SYS_setsid,
+	   SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set) },
+	{ PROCESSES | THREADS, CALLS(SYS_clone) },
+	{ THREADS, CALLS(SYS_sched_setaffinity, SYS_sched_getparam, SYS_sched_setparam,
+	   SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_sched_get_priority_max,
+	   SYS_sched_get_priority_min, SYS_sched_rr_get_interval, SYS_sched_rr_get_interval_time64,
+	   SYS_sched_getattr, SYS_sched_setattr) },
+	{ LOCAL | INET | PACKET, CALLS(SYS_socket, SYS_socketpair, SYS_bind, SYS_connect, SYS_listen,
+	   SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,
+	   SYS_shutdown, SYS_send, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recv, SYS_recvfrom,
+	   SYS_recvmsg, SYS_recvmmsg, SYS_recvmmsg_time64) },
+	{ USERS, CALLS(SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid,
+	   SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_setuid32, SYS_setgid32, SYS_setreuid32,
+	   SYS_setregid32, SYS_setresuid32, SYS_setresgid32, SYS_setfsuid32, SYS_setfsgid32,
+	   SYS_setgroups32, SYS_capset, SYS_chroot) },
+	{ IPC, CALLS(SYS_shmget, SYS_shmat, SYS_shmctl, SYS_shmdt, SYS_semget, SYS_semop, SYS_semctl,
+	   SYS_semtimedop, SYS_semtimedop_time64, SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl,
+	   SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedsend_time64, SYS_mq_timedreceive,
+	   SYS_mq_timedreceive_time64, SYS_mq_notify, SYS_mq_getsetattr) },
+	{ TRACE, CALLS(SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd) },
+	{ SET_TIME, CALLS(SYS_settimeofday, SYS_clock_settime, SYS_clock_settime64, SYS_adjtimex,
+	   SYS_clock_adjtime, SYS_clock_adjtime64) },
+	{ ADMIN, CALLS(SYS_mount, SYS_umount2, SYS_pivot_root, SYS_fsopen, SYS_fsconfig, SYS_fsmount,
+	   SYS_fspick, SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_unshare, SYS_setns,
+	   SYS_sethostname, SYS_setdomainname, SYS_bpf, SYS_perf_event_open, SYS_quotactl, SYS_syslog,
+	   SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_fanotify_init, SYS_fanotify_mark) },
+};
+/* clang-format on */
+
+enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
+#define ANSWER(error) (SECCOMP_RET_ERRNO | (error))
+
+/* Calls that depend on an argument. The first row that is true of it answers; the last one always. */
+static const struct call_test {
+	const char *call;
+	unsigned argument, how, value, may; /* may: the row counts for these groups; 0: for all */
+	unsigned answer;
+} call_tests[] = {
+#define IF_BITS BPF_JSET
+#define IF_EQUAL BPF_JEQ
+#define IF_AT_LEAST BPF_JGE
+#define ELSE BPF_JGE, 0
+	{ CALLS(SYS_clone), 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_clone), 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
+	{ CALLS(SYS_clone), 0, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_socket), 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
+	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
+	{ CALLS(SYS_socket), 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
+	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSTI, 0, ANSWER(EPERM) }, /* CVE-2017-5226 */
+	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCLINUX, 0, ANSWER(EPERM) },
+	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSETD, 0, ANSWER(EPERM) },
+	{ CALLS(SYS_ioctl), 1, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_personality), 0, IF_EQUAL, 0, 0, SECCOMP_RET_ALLOW },
+	{ CALLS(SYS_personality), 0, IF_EQUAL, 0xffffffff, 0, SECCOMP_RET_ALLOW }, /* asks */
+	{ CALLS(SYS_personality), 0, ELSE, 0, ANSWER(EPERM) },
+};
+
+enum { MOST_CALLS = 512 }; /* numbers from here on are too new for us, or of another kind */
+enum {
+	CALL_REFUSED,
+	CALL_ALLOWED,
+	CALL_UNKNOWN,
+	CALL_TESTED
+}; /* CALL_TESTED: by the rows of call_tests from there on */
+
+static struct filter {
+	unsigned may, refusal, unknown;
+	uint8_t verdicts[MOST_CALLS];
+	unsigned n;
+	struct sock_filter code[1024];
+} filter;
+
+static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes, unsigned no)
+{
+	if (f->n < LEN(f->code))
+		f->code[f->n] = (struct sock_filter){ code, (uint8_t)yes, (uint8_t)no, k };
+	f->n++;
+}
+
+/* Gives that verdict to calls. Returns the highest of their numbers. */
+static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict)
+{
+	unsigned last = 0;
+	i64 number;
+
+	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
+		if (!decimal(&p, p + strlen(p), &number) && number < MOST_CALLS) {
+			f->verdicts[number] = (uint8_t)verdict;
+			last = (unsigned)number > last ? (unsigned)number : last;
+		}
+	return last;
+}
+
+/* The tests of a call, or its plain verdict. */
+static void filter_leaf(struct filter *f, unsigned verdict)
+{
+	const struct call_test *t = call_tests +
+				    (verdict < CALL_TESTED ? 0 : verdict - CALL_TESTED);
+	const struct call_test *end = call_tests + LEN(call_tests);
+	const char *call = t->call;
+	const unsigned answers[] = { f->refusal, SECCOMP_RET_ALLOW, f->unknown };
+
+	if (verdict < CALL_TESTED)
+		filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
+	for (; verdict >= CALL_TESTED && t < end && !strcmp(t->call, call); t++) {
+		if (t->may && !(t->may & f->may))
+			continue;
+		filter_add(f, BPF_LD | BPF_W | BPF_ABS,
+			   offsetof(struct seccomp_data, args) + 8 * t->argument, 0, 0);
+		filter_add(f, BPF_JMP | BPF_K | t->how, t->value, 0, 1);
+		filter_add(f, BPF_RET | BPF_K, t->answer, 0, 0);
+	}
+}
+
+/* A binary tree over the numbers: many boards interpret it, for each call. Jumps are below 256. */
+static int filter_tree(struct filter *f, unsigned from, unsigned to)
+{
+	const uint8_t *v = f->verdicts;
+	unsigned up = (from + to) / 2, down = up, jump = f->n;
+
+	while (up < to && (up == from || v[up] == v[up - 1]))
+		up++;
+	while (down > from && v[down] == v[down - 1])
+		down--;
+	unsigned middle = up < to ? up : down;
+	if (middle == from) {
+		filter_leaf(f, v[from]);
+		return 0;
+	}
+	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, middle, 0, 0);
+	int failed = filter_tree(f, from, middle);
+	if (f->n - jump - 1 > UINT8_MAX || jump >= (unsigned)LEN(f->code))
+		return -E2BIG;
+	f->code[jump].jt = (uint8_t)(f->n - jump - 1);
+	return failed ? failed : filter_tree(f, middle, to);
+}
+
+/* Loads the filter of these verdicts: it stays, for what is forked and executed too. */
+static int filter_load(struct filter *f)
+{
+	f->n = 0;
+	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
+	filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0);
+	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
+	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
+	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, PRIVATE_CALLS, 0, 2);
+	filter_add(f, BPF_JMP | BPF_JGT | BPF_K, PRIVATE_CALLS + 5, 1, 0);
+	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
+	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, MOST_CALLS, 0, 1);
+	filter_add(f, BPF_RET | BPF_K, f->unknown, 0, 0);
+	int failed = filter_tree(f, 0, MOST_CALLS);
+	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
+	if (failed || f->n > (unsigned)LEN(f->code))
+		return -E2BIG;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		return -errno;
 	return 0;
 }
 
-/* Gives the user namespace of the process pid all ids that we have, or only our own as its root. */
-static int users_map(pid_t pid)
+/* The call of that row of call_tests is tested, from this row on, if it is allowed at all. */
+static void filter_test(struct filter *f, int row)
 {
-	char path[48], map[64];
-	u64 count = 0;
-	int dir, failed = 0;
+	i64 number;
+	const char *call = call_tests[row].call;
 
-	format(path, sizeof path, "/proc/%d", pid);
-	if ((dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
-		return -errno;
-	if (geteuid()) {
-		count = 1;
-		failed = file_write(dir, "setgroups", "deny");
-	} else if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 0) {
-		map[strcspn(map, "\n")] = '\0';
-		const char *last = strrchr(map, ' ');
-		i64 n = 0;
-		failed = last++ ? decimal(&last, last + strlen(last), &n) : -ENODATA;
-		count = (u64)n;
+	if (!decimal(&call, call + strlen(call), &number) && f->verdicts[number] != CALL_REFUSED)
+		f->verdicts[number] = (uint8_t)(CALL_TESTED + row);
+}
+
+/*
+ * From now on this process, and what it forks, can make only these system calls: any other one ends
+ * it. Returns 0 or -errno: -EINVAL from a kernel without CONFIG_SECCOMP_FILTER. seccomp(2)
+ */
+static int filter_only(const char *calls)
+{
+	filter = (struct filter){ .refusal = SECCOMP_RET_KILL_PROCESS,
+				  .unknown = SECCOMP_RET_KILL_PROCESS };
+	filter_set(&filter, calls, CALL_ALLOWED);
+	return filter_load(&filter);
+}
+
+/*
+ * The same for a workload with the groups of calls that its row names. What it may not is EPERM;
+ * what is newer than all that we know ENOSYS, and so is clone3, whose flags no filter can see: then
+ * libc does without.
+ */
+static int filter_groups(unsigned may)
+{
+	struct filter *f = &filter;
+	unsigned last = 0;
+
+	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
+	for (int i = 0; i < LEN(call_groups); i++) {
+		int has = !call_groups[i].may || call_groups[i].may & may;
+		unsigned n = filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
+		last = n > last ? n : last;
 	}
-	format(map, sizeof map, "0 %u %llu", (unsigned)geteuid(), count);
+	for (int i = LEN(call_tests) - 1; i >= 0; i--) /* the first row of each call comes last */
+		filter_test(f, i);
+	memset(f->verdicts + last + 1, CALL_UNKNOWN, MOST_CALLS - last - 1);
+	filter_set(f, CALLS(SYS_clone3), CALL_UNKNOWN);
+	return filter_load(f);
+}
+
+/* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
+static int users_map(int proc, u64 first, u64 count)
+{
+	static const char *const files[] = { "uid_map", "gid_map" };
+	const u64 own[] = { geteuid(), getegid() };
+	char map[64];
+	int failed = own[0] ? file_write(proc, "setgroups", "deny") : 0;
+
+	for (int i = 0; i < LEN(files) && !failed; i++) {
+		format(map, sizeof map, "0 %llu %llu", own[0] ? own[i] : first, own[0] ? 1 : count);
+		failed = file_write(proc, files[i], map);
+	}
+	return failed;
+}
+
+/* The number of users that there are here: all, but in a container of somebody else's. */
+static u64 users_all(void)
+{
+	char map[64];
+	i64 count = 0;
+
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 22) {
+		const char *last = map + 22; /* "%10u %10u %10u", user_namespaces(7) */
+		last += strspn(last, " ");
+		decimal(&last, last + strlen(last), &count);
+	}
+	return (u64)count;
+}
+
+/*
+ * Makes a user namespace with IDS users from `first` on, and with CLONE_NEWNET in `more` a network
+ * namespace that is theirs, which the caller enters. Both are made by a process that then ends, for
+ * the caller has still to build what they shall not own. Returns a descriptor for setns(2), which
+ * is the caller's, or -errno.
+ */
+static int users_make(u64 first, u64 more)
+{
+	int go[2], proc = -1, users = -1, net, failed = 0;
+
+	if (pipe2(go, O_CLOEXEC))
+		return -errno;
+	u64 flags = CLONE_NEWUSER | CLONE_FILES | SIGCHLD | more;
+	pid_t pid = (pid_t)syscall(SYS_clone, (long)flags, 0L, 0L, 0L, 0L);
+	if (!pid) { /* its descriptors are ours, and in its own directory it needs no number */
+		proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		write(go[1], &proc, sizeof proc);
+		for (;;)
+			pause();
+	}
+	if (pid < 0 || read(go[0], &proc, sizeof proc) != sizeof proc)
+		failed = -errno;
 	if (!failed)
-		failed = file_write(dir, "uid_map", map);
-	format(map, sizeof map, "0 %u %llu", (unsigned)getegid(), count);
-	if (!failed)
-		failed = file_write(dir, "gid_map", map);
-	close(dir);
+		failed = users_map(proc, first, IDS);
+	if (!failed && (users = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC)) < 0)
+		failed = -errno;
+	if (!failed && more) {
+		net = openat(proc, "ns/net", O_RDONLY | O_CLOEXEC);
+		failed = setns(net, CLONE_NEWNET) ? -errno : 0;
+		close(net);
+	}
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	close(proc);
+	close(go[0]);
+	close(go[1]);
+	return failed ? failed : users;
+}
+
+/* Gives the label to what this process, or a child of it, executes next. */
+static int label_set(const char *label)
+{
+	static const struct {
+		const char *file, *prefix;
+	} modules[] = {
+		{ "/proc/self/attr/apparmor/exec", "exec " }, /* Linux 5.8 */
+		{ "/proc/self/attr/exec", "exec " },          /* AppArmor before */
+		{ "/proc/self/attr/exec", "" },               /* SELinux */
+		{ "/proc/self/attr/smack/current", "" },
+	};
+	char text[256];
+	int failed = -EINVAL, now_failed = -EINVAL;
+
+	for (int i = 0; i < LEN(modules) && now_failed; i++) {
+		format(text, sizeof text, "%s%s", modules[i].prefix, label);
+		now_failed = file_write(AT_FDCWD, modules[i].file, text);
+		failed = now_failed == -EINVAL || now_failed == -ENOENT ? failed : now_failed;
+	}
+	return failed;
+}
+
+/* Below which paths the caller can write from now on, if no_new_privs is set. landlock(7) */
+static int writable_set(const char *const *paths)
+{
+	enum { WRITE_FILE = 1 << 1, REFER = 1 << 13, TRUNCATE = 1 << 14, ALL = 0x1ff2 };
+	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+	u64 all = ALL | (version > 1 ? REFER : 0) | (version > 2 ? TRUNCATE : 0);
+	struct {
+		u64 access;
+		int32_t fd;
+	} __attribute__((packed)) rule;
+	struct stat st;
+	int rules = version < 0 ? -1
+				: (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
+	int failed = rules < 0 ? -errno : 0;
+
+	for (; !failed && *paths; paths++) {
+		rule.fd = open(*paths, O_PATH | O_CLOEXEC);
+		int is_dir = rule.fd >= 0 && !fstat(rule.fd, &st) && S_ISDIR(st.st_mode);
+		rule.access = is_dir ? all : all & (WRITE_FILE | TRUNCATE);
+		if (rule.fd < 0 || syscall(SYS_landlock_add_rule, rules, 1, &rule, 0))
+			failed = -errno;
+		close(rule.fd);
+	}
+	if (!failed && syscall(SYS_landlock_restrict_self, rules, 0))
+		failed = -errno;
+	close(rules);
 	return failed;
 }
 
@@ -3100,14 +3446,19 @@ static struct {
 	int code;           /* exit status of a death */
 	int device;         /* we are PID 1 of the device: after a death nobody is left */
 	const char *images; /* directory */
+	const char *data;   /* directory of what is kept */
+	const char *disk;   /* that is mounted there, on a device */
 	char work[48];      /* a directory of our own; the roots are mounted in it */
-	char *args;         /* argv and environ, as the kernel has laid them out */
+	char **argv;        /* of main; it and environ follow each other in memory */
 	size_t args_size;
 	const char *only, *skip; /* names on the kernel command line */
-} host = { .report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher" };
+} host = {
+	.report = -1, .code = 1, .images = BOARD_IMAGES, .data = BOARD_DATA, .work = "/run/launcher"
+};
 
 static struct { /* not in `host`, for what has no first value takes no place in the file */
 	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
+	char data[PATH_MAX];  /* that directory, if it was named */
 	char image[PATH_MAX]; /* the image that is being worked on, for messages */
 } paths;
 
@@ -3144,10 +3495,20 @@ struct task {
 	int report; /* its last words; end of file without any: it did its work */
 };
 
-/* The first steps of a child: its limits, and death with the parent. Signals wait. */
-static void child_begin(const char *cgroup_name, int report)
+/* It shall die with the parent: again after it has become somebody else, for that ends the bond. */
+static void child_bind(void)
 {
-	struct pollfd parent = { .fd = report };
+	struct pollfd parent = { .fd = host.report };
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		die("death with the parent: %m");
+	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
+		_exit(host.code); /* the parent was gone before the line above */
+}
+
+/* The first steps of a child: its limits, and death with the parent. Signals wait. */
+static void child_begin(const char *cgroup_name, int placed, int report)
+{
 	sigset_t all;
 
 	sigfillset(&all);
@@ -3156,13 +3517,11 @@ static void child_begin(const char *cgroup_name, int report)
 	host.code = 125;
 	host.device = 0;
 	setsid(); /* Ctrl-C is for the launcher, which then stops us in order */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		die("death with the parent: %m");
-	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
-		_exit(host.code); /* the parent was gone before the line above */
-	int failed = cgroup_name ? cgroup_join(cgroup_name) : 0;
+	child_bind();
+	int failed = cgroup_name ? cgroup_join(cgroup_name, placed) : 0;
 	if (failed)
 		die("joining the cgroup: %s", strerror(-failed));
+	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* PID 1 of the device has another */
 }
 
 /*
@@ -3179,10 +3538,13 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 		return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
-	if (pid < 0 && !failed && errno == ENOSYS && args.flags == CLONE_PIDFD)
-		pid = fork(); /* nothing is asked that it could not do */
+	int placed = pid >= 0;
+	if (pid < 0 && !failed &&
+	    errno == ENOSYS) /* before Linux 5.3: the child joins its cgroup */
+		pid = syscall(SYS_clone, (long)(namespaces | CLONE_PIDFD | SIGCHLD), 0L, &pidfd, 0L,
+			      0L);
 	if (!pid) {
-		child_begin(cgroup_name, report[1]);
+		child_begin(cgroup_name, placed, report[1]);
 		return 0;
 	}
 	if (pid < 0 && !failed)
@@ -3280,6 +3642,22 @@ static void root_drop(const char *image)
 	unlink(path);
 }
 
+/*
+ * The first of the IDS user ids, outside, of the containers of an image: of its name, so that what
+ * they keep is theirs after each update too. 0: they are the users of the machine.
+ */
+static u64 ids_first(const struct container *c)
+{
+	const char *slash = strrchr(c->image, '/');
+	uint32_t hash = 2166136261U; /* FNV-1a */
+
+	if (c->userns == HOST || (c->tolerate & LACK(USERNS) && access("/proc/self/ns/user", F_OK)))
+		return 0;
+	for (const char *p = slash ? slash + 1 : c->image; *p; p++)
+		hash = (hash ^ (unsigned char)*p) * 16777619U;
+	return (u64)(0x4000 + (hash ^ hash >> 16) % 0x3fff) * IDS;
+}
+
 static int image_users(const char *image)
 {
 	int users = 0;
@@ -3334,20 +3712,13 @@ struct crew {
 	unsigned left_out; /* device nodes */
 };
 
-/* All that it takes to fill a directory from an open file; the most frequent ones first. */
-static const int unpack_calls[] = {
-	SYS_pwrite64,  SYS_openat,    SYS_openat2,
-	SYS_close,     SYS_fchown,    SYS_fchown32,
-	SYS_fchmod,    SYS_utimensat, SYS_utimensat_time64,
-	SYS_symlinkat, SYS_fchownat,  SYS_mkdirat,
-	SYS_fstat,     SYS_fstat64,   SYS_newfstatat,
-	SYS_fstatat64, SYS_statx,     SYS_pread64,
-	SYS_linkat,    SYS_ftruncate, SYS_ftruncate64,
-	SYS_fsetxattr, SYS_unlinkat,  SYS_mknodat,
-	SYS_write,     SYS_clone,     SYS_fork,
-	SYS_wait4,     SYS_gettid,    SYS_rt_sigprocmask,
-	SYS_prctl,     SYS_exit,      SYS_exit_group,
-};
+/* All that it takes to fill a directory from an open file. */
+static const char unpack_calls[] = CALLS(
+    SYS_pwrite64, SYS_openat, SYS_openat2, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod,
+    SYS_utimensat, SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat,
+    SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
+    SYS_ftruncate64, SYS_fsetxattr, SYS_unlinkat, SYS_mknodat, SYS_write, SYS_clone, SYS_fork,
+    SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
 /* Leaves a worker with the root, and with nothing else that it could reach. */
 static void worker_confine(int root)
@@ -3361,7 +3732,7 @@ static void worker_confine(int root)
 		if (failed)
 			die("dropping capabilities: %s", strerror(-failed));
 	}
-	int failed = filter_calls(unpack_calls, LEN(unpack_calls));
+	int failed = filter_only(unpack_calls);
 	if (failed && failed != -EINVAL) /* a kernel without it: said when the launcher starts */
 		die("a filter for system calls: %s", strerror(-failed));
 }
@@ -3446,13 +3817,13 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
-	int go[2], failed = 0, parent = -1;
-	char byte = 0;
+	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
+	char byte = 0, path[32];
 
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC))
 		return refuse(m, "%m");
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
-	for (int i = 0; parent < 0 && i < LEN(tries); i += parent != -EAGAIN || now() > patience) {
+	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
 		if (parent == -EAGAIN)
 			poll(NULL, 0, 20);
 		parent = task_fork(&task, spaces = tries[i], NULL);
@@ -3461,12 +3832,20 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 		close(go[1]);
 		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
+		if (m->ids && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
+			die("its users: %m");
+		child_bind();
 		root = root < 0 ? worker_root(spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
 		worker(m, root, how, each, crew);
 	}
-	if (parent > 0 && spaces & CLONE_NEWUSER && !users_map(task.pid))
-		failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
+	if (parent > 0 && spaces & CLONE_NEWUSER) {
+		format(path, sizeof path, "/proc/%d", task.pid);
+		int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (!users_map(proc, m->ids, m->ids ? IDS : users_all()))
+			failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
+		close(proc);
+	}
 	close(go[0]);
 	close(go[1]);
 	if (parent < 0)
@@ -3478,7 +3857,27 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	return failed ? -EBADMSG : 0;
 }
 
-/* Makes the places where something will be mounted, for a read-only root takes them no more. */
+/* Makes a place where something will be mounted: a file where `like` is one, else a directory. */
+static int mount_point(int root, const char *path, const char *like)
+{
+	char parent[PATH_MAX];
+	struct stat st;
+	const char *leaf = strrchr(path, '/');
+
+	if (!like || stat(like, &st) || S_ISDIR(st.st_mode))
+		return path_mkdir(root, path);
+	format(parent, sizeof parent, "%.*s", (int)(leaf - path), path);
+	int failed = path_mkdir(root, parent);
+	int dir = failed ? failed : path_open(root, parent, O_PATH | O_DIRECTORY);
+	if (dir < 0)
+		return dir;
+	if (mknodat(dir, leaf + 1, S_IFREG | 0644, 0) && errno != EEXIST)
+		failed = -errno;
+	close(dir);
+	return failed;
+}
+
+/* Makes all of them, for a read-only root takes them no more. */
 static void mount_points(const struct container *c, int root)
 {
 	static const char *const always[] = { "proc", "sys", "dev" };
@@ -3488,6 +3887,10 @@ static void mount_points(const struct container *c, int root)
 		failed = path_mkdir(root, always[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
+	for (const struct data *d = c->data; d && d->name && !failed; d++)
+		failed = path_mkdir(root, d->path);
+	for (const struct bind *b = c->binds; b && b->from && !failed; b++)
+		failed = mount_point(root, b->path, b->from);
 	if (failed)
 		die("the image has no place for a mount: %s", strerror(-failed));
 }
@@ -3556,8 +3959,9 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
+	m->ids = ids_first(c);
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
+	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids))
 		die("%s: %m", root);
 	if ((failed = unpack(m, dir, NULL, NULL))) {
 		close(dir);
@@ -3623,52 +4027,129 @@ static void mount_or_die(int root, const struct mount_op *op)
 		die("%s in the container: %s", op->at, strerror(-failed));
 }
 
-/* All mounts of a container below its open root. */
-static void construct_mounts(const struct container *c, int root)
+/* The nodes of the row's devices; cgroup_devices has let them be used. */
+static void construct_devices(const struct container *c, int root)
 {
-	char path[128], options[64];
+	for (const struct device *d = c->devices; d && d->path; d++) {
+		struct mount_op node = { DO_NODE, d->path + 1, NULL, NULL, 0, 0 };
+		char parent[PATH_MAX];
+		dev_t number = 0;
+		int failed = device_number(d, &node.mode, &number);
+		if (failed == -ENOENT && d->may & OPTIONAL)
+			continue;
+		if (failed)
+			die("device %s: %s", d->path, strerror(-failed));
+		format(parent, sizeof parent, "%.*s", (int)(strrchr(d->path, '/') - d->path),
+		       d->path);
+		if ((failed = path_mkdir(root, parent)))
+			die("%s: %s", parent, strerror(-failed));
+		node.flags = (unsigned long)number;
+		node.mode |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
+		mount_or_die(root, &node);
+	}
+}
+
+/* Opens, or makes, a directory that is kept; it belongs to those users, or to others of theirs. */
+static int data_open(const char *name, uid_t uid, gid_t gid)
+{
+	struct stat st;
+
+	mkdir(host.data, 0700);
+	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (top < 0)
+		die("the directory %s, for what is kept: %m", host.data);
+	int made = !mkdirat(top, name, 0755);
+	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || fstat(dir, &st) || (made && fchown(dir, uid, gid)))
+		die("%s/%s: %m", host.data, name);
+	if (!made && (st.st_uid ^ uid) / IDS)
+		die("%s/%s belongs to user %u, which is none of this container's", host.data, name,
+		    st.st_uid);
+	close(top);
+	return dir;
+}
+
+/* What the row binds, and what is kept for it. */
+static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid)
+{
+	char path[32];
+
+	for (const struct bind *b = c->binds; b && b->from; b++) {
+		unsigned long flags = MS_NODEV | (b->may & WRITE ? MS_NOEXEC : MS_RDONLY);
+		int failed = mount_do(
+		    root, &(struct mount_op){ DO_BIND, b->path, b->from, NULL, flags, 0 });
+		if (failed == -ENXIO && b->may & OPTIONAL)
+			continue;
+		if (failed)
+			die("binding %s: %s", b->from,
+			    strerror(failed == -ENXIO ? ENOENT : -failed));
+	}
+	for (const struct data *d = c->data; d && d->name; d++) {
+		int dir = data_open(d->name, uid, gid);
+		format(path, sizeof path, "/proc/self/fd/%d", dir);
+		mount_or_die(root, &(struct mount_op){ DO_BIND, d->path, path, NULL, MS_PLAIN, 0 });
+		close(dir);
+	}
+}
+
+/* All mounts of a container below its open root. */
+static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid)
+{
+	char path[128], options[96];
 
 	for (int i = 0; i < LEN(container_mounts); i++)
 		mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
-		format(options, sizeof options, "mode=1777,size=%llu,nr_inodes=%llu", t->size,
-		       t->size / 1024);
-		mount_or_die(root,
-			     &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN });
+		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
+		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
+		mount_or_die(
+		    root, &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN, 0 });
 	}
+	construct_binds(c, root, uid, gid);
+	construct_devices(c, root);
 	format(path, sizeof path, "%s/control", host.work);
 	const struct mount_op control[] = {
-		{ DO_DIR, "dev/launcher", NULL, NULL, 0 },
-		{ DO_BIND, "dev/launcher/control", path, NULL, 0 },
-		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, 0 },
+		{ DO_DIR, "dev/launcher", NULL, NULL, 0, 0 },
+		{ DO_NODE, "dev/launcher/control", NULL, NULL, 0, S_IFREG },
+		{ DO_NODE, "dev/launcher/launcher", NULL, NULL, 0, S_IFREG },
+		{ DO_BIND, "dev/launcher/control", path, NULL, MS_NODEV | MS_RDONLY, 0 },
+		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, MS_NODEV | MS_RDONLY, 0 },
 	};
 	for (int i = 0; i < LEN(control) && c->control; i++)
 		mount_or_die(root, &control[i]);
-	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0 });
+	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
 }
 
-/* Lays a file system that forgets over the read-only root; what is written counts as memory. */
-static int root_scratch(const char *path, int lower, u64 size)
+/* Lays what is written over the read-only root: it is forgotten, and counts as memory; or kept. */
+static int root_writable(const struct container *c, const char *path, int lower)
 {
 	static const char *const names[] = { "upper", "work", "root" };
-	char options[128];
+	char options[128], name[64];
+	uid_t ids = (uid_t)ids_first(c);
 
-	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", size, size / 1024);
-	if (mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, options) || chdir(path))
-		die("a tmpfs for what is written: %m");
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", c->root,
+	       c->root / 1024);
+	format(name, sizeof name, "%s.root", c->name);
+	if (c->root == PERSISTENT
+		? fchdir(data_open(name, ids, ids))
+		: mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, options) || chdir(path))
+		die("a place for what is written: %m");
 	for (int i = 0; i < LEN(names); i++)
-		if (mkdir(names[i], 0755))
-			die("a tmpfs for what is written: %m");
+		if ((mkdir(names[i], 0755) && errno != EEXIST) || chown(names[i], ids, ids))
+			die("a place for what is written: %m");
 	format(options, sizeof options, "lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work",
 	       lower);
-	if (mount("none", "root", "overlay", MS_NOSUID | MS_NODEV, options))
+	if (mount("none", "root", "overlay", MS_NOSUID | MS_NODEV, options)) {
+		if (errno == ENODEV && c->tolerate & LACK(OVERLAY))
+			return lower;
 		die("a root that can be written, by overlayfs (CONFIG_OVERLAY_FS): %m");
+	}
 	close(lower);
 	return open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
-static void construct_root(const struct container *c)
+static void construct_root(const struct container *c, uid_t uid, gid_t gid)
 {
 	char path[PATH_MAX];
 
@@ -3677,39 +4158,142 @@ static void construct_root(const struct container *c)
 		die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root >= 0 && c->root)
-		root = root_scratch(path, root, c->root);
+		root = root_writable(c, path, root);
 	if (root < 0 || fchdir(root))
 		die("%s: %m", path);
-	construct_mounts(c, root);
+	construct_mounts(c, root, uid, gid);
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		die("changing the root: %m");
 	close(root);
 }
 
-/* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const int stdio[3])
+/* How its processes are scheduled, and what the kernel takes them for: the row's, nothing of ours. */
+static void construct_process(const struct container *c)
 {
 	static const struct rlimit no_core;
-	int failed;
+	unsigned long cpus[16];
+	char number[16];
+
+	memset(cpus, 0xff, sizeof cpus);
+	if (c->affinity) {
+		memset(cpus, 0, sizeof cpus);
+		memcpy(cpus, &c->affinity, sizeof c->affinity);
+	}
+	if (setpriority(PRIO_PROCESS, 0, c->nice))
+		die("nice %d: %m", c->nice);
+	if (syscall(SYS_sched_setscheduler, 0, c->schedule.policy, &c->schedule.priority))
+		die("its scheduling policy: %m");
+	if (sched_setaffinity(0, sizeof cpus, (cpu_set_t *)(void *)cpus))
+		die("its CPUs: %m");
+	if (syscall(SYS_ioprio_set, 1, 0, c->io_priority) && c->io_priority)
+		die("its I/O priority: %m");
+	prctl(PR_SET_TIMERSLACK, c->timer_slack ? (unsigned long)c->timer_slack : 50000UL);
+	syscall(SYS_keyctl, 1, NULL); /* KEYCTL_JOIN_SESSION_KEYRING: not that of who started us */
+	format(number, sizeof number, "%d", c->oom_score_adj);
+	int failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", number);
+	if (failed || setrlimit(RLIMIT_CORE, &no_core))
+		die("process limits: %s", strerror(failed ? -failed : errno));
+	for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
+		if (setrlimit(l->resource, &(struct rlimit){ l->most, l->most }))
+			die("limit %d of its processes: %m", l->resource);
+}
+
+/* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
+static void construct_sysctl(const struct container *c)
+{
+	static const struct setting ports[] = { { "net.ipv4.ip_unprivileged_port_start", "0" },
+						{ NULL, NULL } };
+	const struct setting *const lists[] = { ports, c->sysctl };
+	char path[128];
+
+	for (int i = 0; i < LEN(lists); i++)
+		for (const struct setting *s = lists[i]; s && s->name; s++) {
+			format(path, sizeof path, "/proc/sys/%s", s->name);
+			for (char *p = path; (p = strchr(p, '.'));)
+				*p = '/';
+			int failed = file_write(AT_FDCWD, path, s->value);
+			if (failed && i)
+				die("sysctl %s: %s", s->name, strerror(-failed));
+		}
+}
+
+/* Moves the clocks of what is forked from now on. */
+static void construct_clock(const struct container *c)
+{
+	char text[96];
+
+	if (!c->clock.monotonic && !c->clock.boottime)
+		return;
+	if (unshare(CLONE_NEWTIME)) {
+		if (errno == EINVAL && c->tolerate & LACK(TIMENS))
+			return;
+		die(".clock: a time namespace (CONFIG_TIME_NS): %m");
+	}
+	format(text, sizeof text, "monotonic %lld 0\nboottime %lld 0\n", (i64)c->clock.monotonic,
+	       (i64)c->clock.boottime);
+	int failed = file_write(AT_FDCWD, "/proc/self/timens_offsets", text);
+	if (failed)
+		die(".clock: %s", strerror(-failed));
+}
+
+/* Becomes root among the users of the container, where that is nobody outside. */
+static void construct_users(int users)
+{
+	if (users < 0)
+		return;
+	if (setns(users, CLONE_NEWUSER) || setgroups(0, NULL) || setresgid(0, 0, 0) ||
+	    setresuid(0, 0, 0))
+		die("users of its own: %m");
+	close(users);
+}
+
+/* The user and group of the workload, in the container: the row's, or the image's, or root. */
+static void user_of(const struct container *c, const struct header *says, uid_t *uid, gid_t *gid)
+{
+	i64 ids[2] = { 0 };
+	const char *user = c->user ? c->user : says->user, *end = user ? user + strlen(user) : NULL;
+
+	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
+		     decimal(&user, end, &ids[1]) || user != end || ids[0] >= IDS || ids[1] >= IDS))
+		die("the image's user is not UID:GID, two numbers below %d", IDS);
+	*uid = (uid_t)ids[0];
+	*gid = (gid_t)ids[1];
+}
+
+/* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
+static void construct(const struct container *c, const struct header *says, const int stdio[3])
+{
+	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
+	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
+	int users = ids ? users_make(ids, owned) : -1, failed;
+	uid_t uid;
+	gid_t gid;
 
 	umask(0);
+	if (ids && users < 0)
+		die("users of its own (CONFIG_USER_NS): %s", strerror(-users));
+	user_of(c, says, &uid, &gid);
 	if (unshare(CLONE_NEWCGROUP))
 		die("a cgroup namespace: %m");
 	if (sethostname(c->name, strlen(c->name)))
 		die("host name: %m");
 	if ((failed = loopback_up()))
 		die("network lo: %s", strerror(-failed));
+	construct_sysctl(c);
 	for (int i = 0; i < 3; i++)
 		if (dup2(stdio[i], i) < 0) /* descriptors 0 to 2 are always open in the parent */
 			die("stdio: %m");
-	construct_root(c);
-	failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0");
-	if (failed || setrlimit(RLIMIT_CORE, &no_core) || prctl(PR_SET_DUMPABLE, 0) ||
-	    prctl(PR_SET_NAME, "launcher"))
-		die("process limits: %s", strerror(failed ? -failed : errno));
-	/* What it takes to become the user of the workload; neither of the two keeps it. */
-	if ((failed = confine(c->keep | CAP(SETUID) | CAP(SETGID) | CAP(SETPCAP) | CAP(KILL), NO)))
-		die("dropping capabilities: %s", strerror(-failed));
+	if (stdio[1] > STDERR_FILENO) /* the pipe of the log: /dev/stdout shall open for it */
+		fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
+	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
+	construct_process(c);
+	if (c->label && (failed = label_set(c->label)) && !(c->tolerate & LACK(LABEL)))
+		die("the label '%s': %s", c->label, strerror(-failed));
+	construct_clock(c);
+	construct_users(users);
+	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
+		die("hiding from its workload: %m");
+	child_bind();
 	descriptors_keep(&host.report, 1);
 }
 
@@ -3758,23 +4342,27 @@ static const char **environment(const struct container *c, const char *const *of
 	return all;
 }
 
-/* Becomes the user that the image names, `UID:GID`; nobody else is asked who that is. */
-static void become(const char *user, u64 keep)
+/* Gives up all that the row does not name, in the order in which each step can still be done. */
+static void give_up(const struct container *c, const struct header *says)
 {
-	i64 ids[2] = { 0 };
-	const char *end = user ? user + strlen(user) : NULL;
+	uid_t uid;
+	gid_t gid;
 
-	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
-		     decimal(&user, end, &ids[1]) || user != end))
-		die("the image's user is not UID:GID");
-	gid_t gid = (gid_t)ids[1];
-	uid_t uid = (uid_t)ids[0];
+	user_of(c, says, &uid, &gid);
 	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
 	    setresuid(uid, uid, uid))
 		die("becoming user %u: %m", uid);
-	int failed = confine(keep, !!uid);
+	if (says->cwd && chdir(says->cwd))
+		die("the image's working directory %s: %m", says->cwd);
+	int failed = confine(c->keep, YES);
 	if (failed)
 		die("dropping capabilities: %s", strerror(-failed));
+	if (c->writable && (failed = writable_set(c->writable)) &&
+	    !(failed == -ENOSYS && c->tolerate & LACK(LANDLOCK)))
+		die(".writable, by Landlock (CONFIG_SECURITY_LANDLOCK): %s", strerror(-failed));
+	failed = filter_groups(c->may ? (unsigned)c->may : DEFAULT);
+	if (failed && !(failed == -EINVAL && c->tolerate & LACK(SECCOMP)))
+		die("a filter for system calls (CONFIG_SECCOMP_FILTER): %s", strerror(-failed));
 }
 
 /* The workload's own first steps; the last one replaces it. */
@@ -3787,9 +4375,7 @@ static _Noreturn void workload(const struct container *c, const struct header *s
 	setsid();
 	if (c->console) /* refused where a laptop's session owns it: there is no job control then */
 		ioctl(0, TIOCSCTTY, 0);
-	become(says->user, c->keep);
-	if (says->cwd && chdir(says->cwd))
-		die("the image's working directory %s: %m", says->cwd);
+	give_up(c, says);
 	host.code = 127;
 	if (!command[0])
 		die("neither its row nor its image says what to run");
@@ -3799,6 +4385,10 @@ static _Noreturn void workload(const struct container *c, const struct header *s
 	die("executing %s: %m", command[0]);
 }
 
+/* All that PID 1 of a container still does. */
+static const char follow_calls[] = CALLS(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait_time64, SYS_wait4,
+					 SYS_kill, SYS_close, SYS_exit_group);
+
 /* PID 1 of a container. A signal that it gets is meant for the workload. */
 static _Noreturn void inside(const struct container *c, const int stdio[3])
 {
@@ -3806,18 +4396,24 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 	int status;
 
 	const struct header *says = image_says(c);
-	construct(c, stdio);
+	construct(c, says, stdio);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	pid_t main_pid = fork();
 	if (!main_pid)
 		workload(c, says);
 	if (main_pid < 0)
 		die("a process for the workload: %m");
-	if (confine(CAP(KILL), NO)) /* the workload may be another user */
-		die("dropping capabilities: %m");
-	syscall(SYS_close_range, 0, ~0U, 0);  /* the report too: exec closes its last copy */
-	memset(host.args, 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
-	memcpy(host.args, "launcher", host.args_size < 8 ? host.args_size : 8);
+	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
+	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		close(fd);
+	int failed = confine(CAP(KILL), NO); /* the workload may be another user */
+	if (!failed)
+		failed = filter_only(follow_calls);
+	if (failed &&
+	    failed != -EINVAL) /* that the kernel has no filter, the workload minds or not */
+		die("confining PID 1: %s", strerror(-failed));
+	close(host.report); /* exec closes its last copy */
 	for (;;) {
 		int signal = sigwaitinfo(&all, NULL);
 		if (signal > 0 && signal != SIGCHLD)
@@ -3848,6 +4444,48 @@ static int container_start(const struct container *c, const int stdio[3], struct
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
  * lacks is said and lived with here; whether a container can do without is decided when it starts.
  */
+
+/*
+ * Is this the launcher on its read-only mount? What a container can see of it, as /proc/self/exe of
+ * a child of ours, leads there, where nobody can write (CVE-2019-5736).
+ */
+static int is_sealed(char path[64])
+{
+	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
+
+	paths.self[n < 0 ? 0 : n] = '\0';
+	format(path, 64, "%s/launcher", host.work);
+	return !strcmp(paths.self, path);
+}
+
+/* Makes that mount, and a directory for the roots, and executes this program again, from there. */
+static void seal(void)
+{
+	char path[64];
+
+	if (is_sealed(path))
+		return;
+	if (mkdir(host.work, 0700) && errno != EEXIST)
+		die("%s: %m", host.work);
+	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
+	close(fd);
+	if (fd < 0 || mount(paths.self, path, NULL, MS_BIND, NULL) ||
+	    mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
+		die("a read-only mount of the launcher: %m");
+	execv(path, host.argv);
+	die("executing %s: %m", path);
+}
+
+/* Takes that mount away again, and the directory. */
+static void unseal(void)
+{
+	char path[64];
+
+	is_sealed(path);
+	umount2(path, MNT_DETACH);
+	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	rmdir(host.work);
+}
 
 static const struct {
 	const char *at, *type, *options;
@@ -3920,6 +4558,11 @@ static void set_skip(const char *value)
 	host.skip = value;
 }
 
+static void set_data(const char *value)
+{
+	host.disk = value;
+}
+
 static void set_log(const char *value)
 {
 	journal.quiet = !strcmp(value, "none");
@@ -3937,6 +4580,7 @@ static const struct {
 } cmdline_words[] = {
 	{ "launcher.only=", set_only }, /* containers to start, divided by commas */
 	{ "launcher.skip=", set_skip }, /* not to start */
+	{ "launcher.data=", set_data }, /* the disk of what is kept */
 	{ "launcher.log=", set_log },   /* console, kmsg, or none: where lines are copied to */
 };
 
@@ -4025,6 +4669,26 @@ static void load_modules(const char *path)
 	say("%d kernel modules", loaded);
 }
 
+/* Mounts the disk for what containers keep; without it, those that keep something say that. */
+static void mount_data(void)
+{
+	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
+	int i = 0, failed = ENODEV;
+
+	mkdir(host.data, 0700);
+	if (!host.disk)
+		return;
+	path_wait(host.disk, DEVICE_WAIT);
+	while (i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL)) {
+		failed = errno == ENODEV ? failed : errno;
+		i++;
+	}
+	if (i == LEN(types)) {
+		say("mounting %s on %s: %s", host.disk, host.data, strerror(failed));
+		host.data = "/proc/none"; /* better not started than started without its data */
+	}
+}
+
 /* What this is, said once: who reads a log later wants to know. */
 static void introduce(void)
 {
@@ -4048,17 +4712,6 @@ static void introduce(void)
 		say("no user namespaces (CONFIG_USER_NS): the unpacker has none");
 }
 
-/* Where the roots will be, and the executable that rows with .control get. */
-static void prepare_work(const char *cgroup_base)
-{
-	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
-
-	paths.self[n < 0 ? 0 : n] = '\0';
-	if (mkdir(host.work, 0700) && errno != EEXIST)
-		die("%s: %m", host.work);
-	cgroup_open(cgroup_base);
-}
-
 /* Lets the signals wait that the loop will read, so that nothing is left half made. */
 static sigset_t signals_hold(void)
 {
@@ -4076,18 +4729,25 @@ static sigset_t signals_hold(void)
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
 static void boot(void)
 {
+	char path[64];
+
 	umask(022);
 	host.device = 1;
 	signals_hold();
-	leave_initramfs();
-	mount_device();
+	if (!is_sealed(path)) {
+		leave_initramfs();
+		mount_device();
+	}
+	seal();
+	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000"); /* children have their own */
 	open_stdio("/dev/console");
 	open_stdio("/dev/null");
 	if (journal_open("/dev/console"))
 		set_log("kmsg");
 	read_cmdline();
 	load_modules(BOARD_MODULES);
-	prepare_work("launcher");
+	mount_data();
+	cgroup_open("launcher");
 	introduce();
 	check_names(host.only, "launcher.only");
 	check_names(host.skip, "launcher.skip");
@@ -4127,10 +4787,14 @@ static void prepare_host(const char *verb, const char *cgroup_base)
 {
 	if (geteuid())
 		die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
+	char path[64];
+
 	umask(022);
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
+	if (!is_sealed(path) &&
+	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
 		die("a mount namespace: %m");
-	prepare_work(cgroup_base);
+	seal();
+	cgroup_open(cgroup_base);
 }
 
 /* Becomes the one `launcher up` of this machine, and clears what a killed one has left. */
@@ -4161,8 +4825,7 @@ static void prepare_up(void)
 /* Leaves nothing of `launcher up` behind. */
 static void clear_up(void)
 {
-	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	rmdir(host.work);
+	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		unlinkat(top, "launcher", AT_REMOVEDIR);
@@ -4456,14 +5119,17 @@ static int ask_run(int argc, char **argv)
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
 	cgroup_remove(name);
-	rmdir(host.work);
+	unseal();
 	return code;
 }
 
 static int ask_up(int argc, char **argv)
 {
-	if (argc)
+	if (argc) {
 		host.images = argv[0];
+		format(paths.data, sizeof paths.data, "%s/data", argv[0]);
+		host.data = paths.data;
+	}
 	prepare_up();
 	return SUPERVISE;
 }
@@ -4728,6 +5394,7 @@ static int ask(int argc, char **argv)
 
 static struct {
 	int client, root;
+	u64 ids;             /* the first of its users */
 	char path[PATH_MAX]; /* of the entry at hand */
 	size_t path_at;      /* where its name begins in it */
 	int changed;         /* files that were not what they had been a moment before */
@@ -4867,6 +5534,12 @@ static void save_header(char h[TAR_BLOCK], char type, mode_t mode)
 	save_bytes(h, TAR_BLOCK);
 }
 
+/* An owner as the container knows it; whom it does not know has made places for mounts: root. */
+static unsigned save_owner(unsigned id)
+{
+	return !saver.ids || id - (unsigned)saver.ids < IDS ? id - (unsigned)saver.ids : 0;
+}
+
 /* Writes the header of an entry, with an extended one in front if it needs that. */
 static void save_entry(const struct stat *st, char type, const char *link, u64 size)
 {
@@ -4874,8 +5547,8 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
-	save_number(h + 108, 7, "uid", st->st_uid);
-	save_number(h + 116, 7, "gid", st->st_gid);
+	save_number(h + 108, 7, "uid", save_owner(st->st_uid));
+	save_number(h + 116, 7, "gid", save_owner(st->st_gid));
 	save_number(h + 124, 11, "size", size);
 	save_number(h + 136, 11, "mtime", st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
 	if (saver.pax_size) {
@@ -5013,7 +5686,7 @@ static _Noreturn void save(void)
  * Starts a child that sends the root of a container, which the task is PID 1 of, to a client. The
  * descriptors stay the caller's. Returns 0 or -errno.
  */
-static int save_start(int client, const struct task *task)
+static int save_start(int client, const struct task *task, u64 ids)
 {
 	struct task child;
 	char path[32];
@@ -5027,6 +5700,7 @@ static int save_start(int client, const struct task *task)
 		return parent < 0 ? parent : 0;
 	format(path, sizeof path, "/proc/%d/root", task->pid);
 	saver.client = client;
+	saver.ids = ids;
 	saver.reply.kind = REPLY_BYTES;
 	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
 	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -5591,7 +6265,7 @@ static void serve_logs(struct client *c)
 static void serve_save(struct client *c)
 {
 	const struct instance *i = &instances[c->index];
-	int failed = i->state == IS_UP ? save_start(c->fd, &i->task) : 0;
+	int failed = i->state == IS_UP ? save_start(c->fd, &i->task, ids_first(row_of(i))) : 0;
 
 	if (failed)
 		client_end(c, 1, strerror(-failed));
@@ -5693,7 +6367,17 @@ static void on_client(struct client *c)
 	}
 }
 
-/* Takes in a client. Root only: what is asked here, the policy did not foresee. */
+/* Root may ask, and root of a container that has the socket. */
+static int may_ask(uid_t uid)
+{
+	int may = !uid;
+
+	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
+		may |= c->control && uid == ids_first(c);
+	return may;
+}
+
+/* Takes in a client: what is asked here, the policy did not foresee. */
 static void on_control(int listener)
 {
 	struct ucred who;
@@ -5703,7 +6387,7 @@ static void on_control(int listener)
 
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || who.uid) {
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || !may_ask(who.uid)) {
 		close(fd);
 		return;
 	}
@@ -5771,7 +6455,7 @@ static void control_open(void)
 	unlink(at.sun_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) ||
-	    chmod(at.sun_path, 0600) || listen(listener, 16))
+	    chmod(at.sun_path, 0666) || listen(listener, 16)) /* its directory is root's */
 		say("control socket %s: %m", at.sun_path);
 	else
 		watch(EPOLL_CTL_ADD, listener, EPOLLIN, FROM_CONTROL, 0);
@@ -5871,7 +6555,7 @@ int main(int argc, char **argv)
 
 	while (last[0] && last[1])
 		last++;
-	host.args = argv[0];
+	host.argv = argv;
 	host.args_size = *last + strlen(*last) - argv[0];
 	open_stdio("/dev/null");
 	if (getpid() == 1)
