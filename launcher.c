@@ -457,30 +457,26 @@ static void text_va(struct text *t, const char *f, va_list ap)
 			text_pad(t, f, 1, 0, ' ');
 			continue;
 		}
-		int left = *++f == '-', wide = 0, width = 0, precision = -1;
+		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
 		for (f += left; *f >= '0' && *f <= '9'; f++)
 			width = width * 10 + *f - '0';
+		width = left ? -width : width;
 		if (*f == '.') {
-			precision = va_arg(ap, int);
+			most = va_arg(ap, int);
 			f += 2;
 		}
-		if (*f == 'l') {
-			wide = 1;
-			f += 2;
-		}
-		if (left)
-			width = -width;
+		int wide = *f == 'l';
+		f += 2 * wide;
 		if (*f == 's' || *f == 'm') {
 			const char *s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
-			text_pad(t, s, strnlen(s, precision < 0 ? SIZE_MAX : (size_t)precision),
-				 width, ' ');
+			text_pad(t, s, strnlen(s, most), width, ' ');
 		} else if (*f == 'd') {
 			i64 n = wide ? va_arg(ap, i64) : va_arg(ap, int);
 			text_number(t, n < 0 ? 0 - (u64)n : (u64)n, 10, n < 0, width, fill);
 		} else if (*f == 'u' || *f == 'x') {
-			text_number(t, wide ? va_arg(ap, u64) : va_arg(ap, unsigned),
-				    *f == 'x' ? 16 : 10, 0, width, fill);
+			u64 n = wide ? va_arg(ap, u64) : va_arg(ap, unsigned);
+			text_number(t, n, *f == 'x' ? 16 : 10, 0, width, fill);
 		} else {
 			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
 			text_pad(t, &c, 1, width, ' ');
@@ -500,6 +496,11 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 	va_end(ap);
 	*t.at = '\0';
 	return t.at - buf;
+}
+
+static u64 min(u64 a, u64 b)
+{
+	return a < b ? a : b;
 }
 
 /* A decimal number of at most 18 digits at *p, which is moved behind it. */
@@ -544,8 +545,7 @@ static struct {
 /* How many of n bytes at s are one printable character of UTF-8? 0: they begin with none. */
 static size_t text_length(const char *s, size_t n)
 {
-	static const uint32_t least[] = { ' ', 0xa0, 0x800,
-					  0x10000 }; /* no controls, no longer forms */
+	static const uint32_t least[] = { ' ', 0xa0, 0x800, 0x10000 }; /* no longer forms */
 	unsigned char first = s[0];
 	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 	uint32_t c = more ? first & 0x3f >> more : first;
@@ -557,10 +557,8 @@ static size_t text_length(const char *s, size_t n)
 			return 0;
 		c = c << 6 | (s[i] & 0x3f);
 	}
-	if (c != '\t' &&
-	    (c < least[more] || c == 0x7f || (c >= 0xd800 && c < 0xe000) || c >= 0x110000))
-		return 0;
-	return more + 1;
+	int is_control = (c < least[more] && c != '\t') || c == 0x7f;
+	return is_control || (c >= 0xd800 && c < 0xe000) || c >= 0x110000 ? 0 : more + 1;
 }
 
 /* Writes one line. What could steer a terminal becomes '?': a log is hostile input. */
@@ -4553,8 +4551,7 @@ static void save_bytes(const void *from, size_t n)
 	struct reply *r = &saver.reply;
 
 	for (size_t at = 0, piece; at < n; at += piece) {
-		piece = sizeof r->bytes - saver.filled;
-		piece = n - at < piece ? n - at : piece;
+		piece = min(n - at, sizeof r->bytes - saver.filled);
 		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
 		saver.filled += piece;
 		if (saver.filled < sizeof r->bytes)
@@ -4565,11 +4562,11 @@ static void save_bytes(const void *from, size_t n)
 	}
 }
 
-static void save_padding(u64 size)
+static void save_zeros(size_t n)
 {
-	static const char zeros[TAR_BLOCK];
+	static const char zeros[2 * TAR_BLOCK];
 
-	save_bytes(zeros, -size & (TAR_BLOCK - 1));
+	save_bytes(zeros, n);
 }
 
 /* Keeps the path of the entry for later. Returns where it is. */
@@ -4614,17 +4611,15 @@ static void save_attributes(int fd)
 	}
 }
 
-/* A number as octal digits; one that has too many of them goes into a record. */
-static void save_number(char *field, int digits, const char *key, u64 n)
+/* Octal digits, or the number itself where they are too few: the first byte tells, 0x80. */
+static void save_number(char *field, int digits, u64 n)
 {
-	char text[24];
+	int is_large = n >> 3 * digits != 0;
 
-	if (n >> 3 * digits) {
-		save_record(key, "", text, format(text, sizeof text, "%llu", n));
-		n = 0;
-	}
-	for (int i = digits; i--; n >>= 3)
-		field[i] = (char)('0' + (n & 7));
+	for (int i = digits - !is_large; i >= 0; i--, n >>= is_large ? 8 : 3)
+		field[i] = (char)(is_large ? n : '0' + (n & 7));
+	if (is_large)
+		field[0] = (char)0x80;
 }
 
 /* A name that may be too long for its field. Nothing ends it where it just fits. */
@@ -4634,21 +4629,24 @@ static void save_text(char *field, const char *key, const char *text)
 
 	if (n > 100)
 		save_record(key, "", text, n);
-	memcpy(field, text, n > 100 ? 100 : n);
+	memcpy(field, text, min(n, 100));
 }
 
-/* Writes a header: mode, type, magic and checksum are added to what is in it. */
-static void save_header(char h[TAR_BLOCK], char type, mode_t mode)
+static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64 size)
 {
 	unsigned sum = 0;
 
-	save_number(h + 100, 7, "", mode & 07777);
+	save_number(h + 100, 7, st->st_mode & 07777);
+	save_number(h + 108, 7, st->st_uid);
+	save_number(h + 116, 7, st->st_gid);
+	save_number(h + 124, 11, size);
+	save_number(h + 136, 11, st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);
 	memset(h + 148, ' ', 8);
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)h[i];
-	save_number(h + 148, 6, "", sum);
+	save_number(h + 148, 6, sum);
 	h[154] = '\0';
 	save_bytes(h, TAR_BLOCK);
 }
@@ -4660,18 +4658,13 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
-	save_number(h + 108, 7, "uid", st->st_uid);
-	save_number(h + 116, 7, "gid", st->st_gid);
-	save_number(h + 124, 11, "size", size);
-	save_number(h + 136, 11, "mtime", st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
 	if (saver.pax_size) {
-		save_number(extended + 124, 11, "", saver.pax_size);
-		save_header(extended, 'x', 0644);
+		save_header(extended, 'x', st, saver.pax_size);
 		save_bytes(saver.pax, saver.pax_size);
-		save_padding(saver.pax_size);
+		save_zeros(-saver.pax_size & (TAR_BLOCK - 1));
 		saver.pax_size = 0;
 	}
-	save_header(h, type, st->st_mode);
+	save_header(h, type, st, size);
 }
 
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
@@ -4694,56 +4687,43 @@ static const char *save_link(const struct stat *st)
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
 static void save_data(int fd, u64 size)
 {
-	u64 at = 0;
+	int cut = NO;
 
-	for (ssize_t n = 1; at < size && n > 0; at += n) {
-		size_t want = size - at < sizeof saver.data ? size - at : sizeof saver.data;
-		n = read(fd, saver.data, want);
-		if (n < 0)
+	for (u64 at = 0, n; at < size; at += n) {
+		n = min(size - at, sizeof saver.data);
+		ssize_t got = read(fd, saver.data, n);
+		if (got < 0)
 			save_die("%s: %m", saver.path);
+		if (!got)
+			memset(saver.data, 0, n);
+		cut |= !got;
+		n = got ? (u64)got : n;
 		save_bytes(saver.data, n);
 	}
-	saver.changed += at < size;
-	memset(saver.data, 0, sizeof saver.data);
-	for (size_t n; at < size; at += n) {
-		n = size - at < sizeof saver.data ? size - at : sizeof saver.data;
-		save_bytes(saver.data, n);
-	}
-	save_padding(size);
+	saver.changed += cut;
+	save_zeros(-size & (TAR_BLOCK - 1));
 }
 
-static void save_file(int dir, const char *name)
+/* Saves a file or directory, if it still is one. A directory is walked later. */
+static void save_open(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
+	const char *other;
 
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
 		saver.changed++;
-	} else {
-		const char *other = st.st_nlink > 1 ? save_link(&st) : NULL;
-		if (!other)
-			save_attributes(fd);
-		save_entry(&st, other ? '1' : '0', other ? other : "", other ? 0 : st.st_size);
-		if (!other)
-			save_data(fd, st.st_size);
-	}
-	if (fd >= 0)
-		close(fd);
-}
-
-/* A directory is walked later, but for those that the launcher fills anew each time. */
-static void save_directory(int dir, const char *name)
-{
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st)) {
-		saver.changed++;
-	} else {
+	} else if (S_ISDIR(st.st_mode)) {
 		save_attributes(fd);
 		save_entry(&st, '5', "", 0);
-		if (!word_in("proc,sys,dev", saver.path))
+		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
 			save_name('d');
+	} else if (st.st_nlink > 1 && (other = save_link(&st))) {
+		save_entry(&st, '1', other, 0);
+	} else {
+		save_attributes(fd);
+		save_entry(&st, '0', "", st.st_size);
+		save_data(fd, st.st_size);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -4752,18 +4732,15 @@ static void save_directory(int dir, const char *name)
 /* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
 static int save_one(int dir, const char *name)
 {
-	char link[PATH_MAX] = "";
-	size_t n = saver.path_at, room = sizeof saver.path - n;
+	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
 	struct stat st;
 
-	if (format(saver.path + n, room, "%s%s", n ? "/" : "", name) < strlen(name) + !!n)
+	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		saver.changed++;
-	else if (S_ISREG(st.st_mode))
-		save_file(dir, name);
-	else if (S_ISDIR(st.st_mode))
-		save_directory(dir, name);
+	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		save_open(dir, name);
 	else if (S_ISLNK(st.st_mode) && readlinkat(dir, name, link, sizeof link - 1) > 0)
 		save_entry(&st, '2', link, 0);
 	else if (S_ISFIFO(st.st_mode))
@@ -4771,25 +4748,29 @@ static int save_one(int dir, const char *name)
 	return 0;
 }
 
+static void save_children(const char *path)
+{
+	int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0) {
+		saver.changed++;
+		return;
+	}
+	saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s/", path) : 0;
+	dir_each(fd, save_one);
+	close(fd);
+}
+
 /* Walks the tree, directory by directory, as they are found. */
 static _Noreturn void save(void)
 {
 	format(saver.path, sizeof saver.path, ".");
-	save_directory(saver.root, ".");
-	for (size_t at = 0; at < saver.names_end; at += strlen(saver.names + at) + 1) {
-		const char *path = saver.names + at + 1;
-		int fd = saver.names[at] == 'd'
-			     ? path_open(saver.root, path, O_RDONLY | O_DIRECTORY)
-			     : -1;
-		saver.changed += fd < 0 && saver.names[at] == 'd';
-		saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s", path) : 0;
-		if (fd >= 0) {
-			dir_each(fd, save_one);
-			close(fd);
-		}
-	}
-	memset(saver.data, 0, 2 * TAR_BLOCK);
-	save_bytes(saver.data, 2 * TAR_BLOCK);
+	save_open(saver.root, ".");
+	for (char *name = saver.names; name < saver.names + saver.names_end;
+	     name += strlen(name) + 1)
+		if (*name == 'd')
+			save_children(name + 1);
+	save_zeros(2 * TAR_BLOCK);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
 	save_end(0, "");
