@@ -503,6 +503,14 @@ static u64 min(u64 a, u64 b)
 	return a < b ? a : b;
 }
 
+/* What follows the prefix in s; NULL: s begins with something else. */
+static const char *after(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) ? NULL : s + n;
+}
+
 /* A decimal number of at most 18 digits at *p, which is moved behind it. */
 static int decimal(const char **p, const char *end, i64 *number)
 {
@@ -819,9 +827,7 @@ static int dir_each(int dir, int (*visit)(int dir, const char *name))
 static int tree_remove_entry(int dir, const char *name)
 {
 	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
-	    !unlinkat(dir, name, AT_REMOVEDIR))
-		return 0;
-	if (errno != ENOTEMPTY)
+	    !unlinkat(dir, name, AT_REMOVEDIR) || errno != ENOTEMPTY)
 		return 0;
 	return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) + 1;
 }
@@ -3694,16 +3700,6 @@ static int journal_open(const char *path)
 	return 0;
 }
 
-static void set_only(const char *value)
-{
-	host.only = value;
-}
-
-static void set_skip(const char *value)
-{
-	host.skip = value;
-}
-
 static void set_log(const char *value)
 {
 	journal.quiet = !strcmp(value, "none");
@@ -3715,25 +3711,17 @@ static void set_log(const char *value)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*set)(const char *value);
-} cmdline_words[] = {
-	{ "launcher.only=", set_only }, /* containers to start, divided by commas */
-	{ "launcher.skip=", set_skip }, /* not to start */
-	{ "launcher.log=", set_log },   /* console, kmsg, or none: where lines are copied to */
-};
-
 static void set_word(const char *word)
 {
-	for (int i = 0; i < LEN(cmdline_words); i++) {
-		size_t n = strlen(cmdline_words[i].name);
-		if (!strncmp(word, cmdline_words[i].name, n)) {
-			cmdline_words[i].set(word + n);
-			return;
-		}
-	}
-	if (!strncmp(word, "launcher.", 9))
+	const char *value;
+
+	if ((value = after(word, "launcher.only="))) /* containers to start, divided by commas */
+		host.only = value;
+	else if ((value = after(word, "launcher.skip="))) /* not to start */
+		host.skip = value;
+	else if ((value = after(word, "launcher.log="))) /* where lines are copied to */
+		set_log(value);
+	else if (after(word, "launcher."))
 		say("'%s' on the kernel command line means nothing here", word);
 }
 
@@ -3881,12 +3869,12 @@ static void boot(void)
 /* Removes what a killed `launcher run` has left: a cgroup or directory that has its number. */
 static int remove_dead_run(int dir, const char *name)
 {
-	int pid = 0;
+	const char *number = after(name, "launcher-run-");
+	i64 pid;
 
-	for (const char *p = name + 13;
-	     !strncmp(name, "launcher-run-", 13) && *p >= '0' && *p <= '9'; p++)
-		pid = pid * 10 + *p - '0';
-	int full = pid && kill(pid, 0) ? tree_remove_entry(dir, name) : 0;
+	if (!number || decimal(&number, number + strlen(number), &pid) || !kill((pid_t)pid, 0))
+		return 0;
+	int full = tree_remove_entry(dir, name);
 	if (full) {
 		tree_empty(full - 1);
 		unlinkat(dir, name, AT_REMOVEDIR);
@@ -3957,9 +3945,7 @@ static void clear_up(void)
 /* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
 static void end_device(int command)
 {
-	static const char *const how[] = { "powering off", "restarting" };
-
-	say("%s", how[command == LINUX_REBOOT_CMD_RESTART]);
+	say(command == LINUX_REBOOT_CMD_RESTART ? "restarting" : "powering off");
 	kill(-1, SIGKILL);
 	sync();
 	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
