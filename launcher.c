@@ -861,18 +861,12 @@ static void tree_empty(int fd)
  * (CVE-2020-25860). A refusal leaves a sentence in `why` and returns -EBADMSG.
  */
 
-enum {
-	HEADER_MAGIC = 0x184D2A50,
-	HEADER_MAX = 128 << 10,
-	SHARDS_MAX = 17,
-	WORDS_MAX = 32,
-	CHUNK_MIN = 64 << 10,
-	CHUNK_MAX = 1 << 20,
-	READ_AHEAD = 128 << 10, /* of an image without chunks */
-	DIGEST_SIZE = 32,
-	KEY_NUMBER = 8, /* signify: "Ed", the number of the key, then the key or the signature */
-	SIGNATURE_SIZE = crypto_sign_ed25519_BYTES,
-};
+enum { HEADER_MAGIC = 0x184D2A50, HEADER_MAX = 128 << 10, SHARDS_MAX = 17, WORDS_MAX = 32 };
+enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 1 << 20, DIGEST_SIZE = 32 };
+enum { READ_AHEAD = 128 << 10 }; /* of an image without chunks */
+
+/* signify: "Ed", the number of the key, then the key or the signature */
+enum { KEY_NUMBER = 8, SIGNATURE_SIZE = crypto_sign_ed25519_BYTES };
 
 struct header { /* of an image; what it does not say is 0 */
 	const char *name, *version, *arch, *kernel, *cwd, *user, *payload, *comment;
@@ -898,17 +892,17 @@ struct image {
 	u64 offset;             /* in the file, of in[in_at] */
 	unsigned frames;        /* seen so far */
 	enum { IN_NONE, IN_STANDARD, IN_LEGACY } inside;
-	int linked, block_sum, content_sum, sized;
+	unsigned flags; /* of the frame */
 	size_t block_max;
-	u64 frame_size, made; /* bytes that the frame promises, has given */
+	u64 frame_size, made; /* bytes that the frame promises, or all; has given */
 	XXH32_state_t hash;   /* of the frame's content */
 	struct {              /* a block that is decoded in pieces */
 		int on;
-		size_t left, room; /* compressed bytes to come; bytes that it may still give */
-		enum { AT_TOKEN, AT_LITERALS, AT_MATCH } phase;
+		size_t left, room;      /* compressed bytes to come; bytes that it may still give */
+		int at_token;           /* what follows the copies is a token, and no match */
 		size_t literals, match; /* of the latest sequence: bytes still to copy */
-		unsigned nibble, distance;
-		XXH32_state_t hash; /* of the compressed bytes */
+		unsigned nibble, distance; /* of its match: length as in the token; how far back */
+		XXH32_state_t hash;        /* of the compressed bytes */
 	} big;
 	int anyone;                  /* who has signed it does not matter */
 	int trusted;                 /* one of our keys has signed the header */
@@ -943,11 +937,11 @@ static const struct hash {
 	{ "blake2b", sizeof(long) < 8 ? NULL : blake2b },
 };
 
-static int digit_of(const char *digits, char c)
+static const char *hex(char *to, const uint8_t *from, int n)
 {
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
+	for (int i = 0; i < n; i++)
+		format(to + 2 * i, 3, "%02x", from[i]);
+	return to;
 }
 
 /* Decodes base64 in its one proper form: none of its bits can change without being noticed. */
@@ -958,15 +952,13 @@ static int base64(const char *s, size_t n, uint8_t *to, size_t size)
 	size_t whole = (size * 8 + 5) / 6;
 	unsigned bits = 0, held = 0;
 
-	if (n != (size + 2) / 3 * 4)
+	if (n != (size + 2) / 3 * 4 || strspn(s + whole, "=") != n - whole)
 		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		int value = digit_of(digits, s[i]);
-		if (i >= whole ? s[i] != '=' : value < 0)
+	for (size_t i = 0; i < whole; i++) {
+		const char *digit = memchr(digits, s[i], sizeof digits - 1);
+		if (!digit)
 			return -EINVAL;
-		if (i >= whole)
-			continue;
-		bits = bits << 6 | (unsigned)value;
+		bits = bits << 6 | (unsigned)(digit - digits);
 		if ((held += 6) >= 8)
 			*to++ = (uint8_t)(bits >> (held -= 8));
 	}
@@ -996,18 +988,13 @@ static ssize_t source_read(struct image *m, void *to, size_t n)
 	size_t at = 0;
 
 	if (m->fd < 0) {
-		at = m->size - m->next < n ? m->size - m->next : n;
+		at = min(m->size - m->next, n);
 		memcpy(to, m->memory + m->next, at);
 	}
-	while (m->fd >= 0 && at < n) {
-		ssize_t got = pread(m->fd, (char *)to + at, n - at, m->next + at);
-		if (got < 0 && errno == EINTR)
-			continue;
+	for (ssize_t got = 1; m->fd >= 0 && at < n && got; at += got) {
+		got = pread(m->fd, (char *)to + at, n - at, m->next + at);
 		if (got < 0)
 			return refuse(m, "reading: %m (at byte %llu)", m->next + at);
-		if (!got)
-			break;
-		at += got;
 	}
 	m->next += at;
 	return at;
@@ -1039,9 +1026,9 @@ static ssize_t signature_verify(struct image *m, size_t n)
 		    memcmp(key + 2, m->signer, KEY_NUMBER))
 			continue;
 		/* It is to stand in front of what it signs: over its own line, which is longer. */
-		char *both = end - SIGNATURE_SIZE;
+		uint8_t *both = (uint8_t *)end - SIGNATURE_SIZE;
 		memcpy(both, signature + 2 + KEY_NUMBER, SIGNATURE_SIZE);
-		if (crypto_sign_ed25519_open(opened, &size, (uint8_t *)both, n + SIGNATURE_SIZE,
+		if (crypto_sign_ed25519_open(opened, &size, both, n + SIGNATURE_SIZE,
 					     key + 2 + KEY_NUMBER))
 			return refuse(m, "the signature does not match");
 		m->trusted = YES;
@@ -1058,101 +1045,82 @@ static const struct header_key {
 	unsigned most, is_number;
 	size_t to, count;
 } header_keys[] = {
-#define ONE(name, to, is_number)                                                                   \
-	{                                                                                          \
-		name, 1, is_number, offsetof(struct header, to), 0                                 \
-	}
-#define MANY(name, to, most, is_number)                                                            \
-	{                                                                                          \
-		name, most, is_number, offsetof(struct header, to), offsetof(struct header, n##to) \
-	}
-	ONE("signed", comment, NO),
-	ONE("name", name, NO),
-	ONE("version", version, NO),
-	ONE("arch", arch, NO),
-	ONE("kernel", kernel, NO),
-	ONE("created", created, YES),
-	MANY("entry", entry, WORDS_MAX, NO),
-	MANY("env", env, WORDS_MAX, NO),
-	ONE("cwd", cwd, NO),
-	ONE("user", user, NO),
-	ONE("payload", payload, NO),
-	ONE("unpacked", unpacked, YES),
-	ONE("entries", entries, YES),
-	ONE("size", size, YES),
-	ONE("chunk", chunk, YES),
-	MANY("shard", shards, SHARDS_MAX, YES),
+#define AT(field) offsetof(struct header, field)
+	{ "signed", 1, NO, AT(comment), 0 },
+	{ "name", 1, NO, AT(name), 0 },
+	{ "version", 1, NO, AT(version), 0 },
+	{ "arch", 1, NO, AT(arch), 0 },
+	{ "kernel", 1, NO, AT(kernel), 0 },
+	{ "created", 1, YES, AT(created), 0 },
+	{ "entry", WORDS_MAX, NO, AT(entry), AT(nentry) },
+	{ "env", WORDS_MAX, NO, AT(env), AT(nenv) },
+	{ "cwd", 1, NO, AT(cwd), 0 },
+	{ "user", 1, NO, AT(user), 0 },
+	{ "payload", 1, NO, AT(payload), 0 },
+	{ "unpacked", 1, YES, AT(unpacked), 0 },
+	{ "entries", 1, YES, AT(entries), 0 },
+	{ "size", 1, YES, AT(size), 0 },
+	{ "chunk", 1, YES, AT(chunk), 0 },
+	{ "shard", SHARDS_MAX, YES, AT(shards), AT(nshards) },
 };
 
-/* Takes in the value of a known key, the nth of those that it can have. */
-static int header_set(struct image *m, const struct header_key *k, unsigned n, const char *value)
+/* A field of a header, by its place in it. */
+static void *header_field(const struct header *h, size_t at)
 {
-	char *to = (char *)&m->header + k->to;
-	const char *end = value + strlen(value);
-	i64 number;
-
-	if (n >= k->most)
-		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
-	if (!k->is_number) {
-		((const char **)(void *)to)[n] = value;
-		return 0;
-	}
-	if (decimal(&value, end, &number) || value != end)
-		return refuse(m, "header: %s is not a number", k->name);
-	((u64 *)(void *)to)[n] = (u64)number;
-	return 0;
+	return (char *)(uintptr_t)h + at;
 }
 
 /* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
 static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
-			      char buf[24])
+			      char *buf)
 {
-	const char *from = (const char *)h + k->to;
-	unsigned count = k->count ? *(const unsigned *)(const void *)((const char *)h + k->count)
-				  : 1;
+	const unsigned *count = header_field(h, k->count);
+	const char *const *text = header_field(h, k->to);
+	const u64 *number = header_field(h, k->to);
 
-	if (n >= count)
+	if (n >= (k->count ? *count : 1))
 		return NULL;
 	if (!k->is_number)
-		return ((const char *const *)(const void *)from)[n];
-	format(buf, 24, "%llu", ((const u64 *)(const void *)from)[n]);
+		return text[n];
+	format(buf, 24, "%llu", number[n]);
 	return buf;
-}
-
-/* A line with the digest of a chunk: they follow each other, so the first one leads to all. */
-static int header_digest(struct image *m, const struct hash *hash, const char *line, size_t n)
-{
-	struct header *h = &m->header;
-
-	if (!h->digests) {
-		h->digests = line;
-		h->hash = hash;
-	}
-	if (h->hash != hash || line != h->digests + h->ndigests * (n + 1) ||
-	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
-		return refuse(m, "header: a digest is out of line");
-	h->ndigests++;
-	return 0;
 }
 
 /* Takes in a value. seen: how many each key has so far; unknown keys are ignored. */
 static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen)
 {
-	for (int i = 0; i < LEN(header_keys); i++) {
-		const struct header_key *k = &header_keys[i];
-		if (strcmp(key, k->name))
-			continue;
-		if (k->count)
-			++*(unsigned *)(void *)((char *)&m->header + k->count);
-		return header_set(m, k, seen[i]++, value);
-	}
+	const struct header_key *k = header_keys, *last = k + LEN(header_keys);
+	const char *end = value + strlen(value);
+	i64 number;
+
+	while (k < last && strcmp(key, k->name))
+		k++;
+	if (k == last)
+		return 0;
+	unsigned *count = header_field(&m->header, k->count);
+	unsigned n = seen[k - header_keys]++;
+	if (n >= k->most)
+		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
+	if (k->count)
+		++*count;
+	if (!k->is_number)
+		((const char **)header_field(&m->header, k->to))[n] = value;
+	else if (decimal(&value, end, &number) || value != end)
+		return refuse(m, "header: %s is not a number", k->name);
+	else
+		((u64 *)header_field(&m->header, k->to))[n] = (u64)number;
 	return 0;
 }
 
-/* Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. */
+/*
+ * Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. Those with the digest of
+ * a chunk follow each other, so the first one leads to all.
+ */
 static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 {
+	const struct hash *hash = hashes, *last = hashes + LEN(hashes);
 	char *value = memchr(line, ' ', n);
+	struct header *h = &m->header;
 
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
@@ -1160,10 +1128,18 @@ static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 	if (!value || value == line)
 		return refuse(m, "header: a line is not 'key value'");
 	*value++ = line[n] = '\0';
-	for (int i = 0; i < LEN(hashes); i++)
-		if (!strcmp(line, hashes[i].name))
-			return header_digest(m, &hashes[i], line, n);
-	return header_pair(m, line, value, seen);
+	while (hash < last && strcmp(line, hash->name))
+		hash++;
+	if (hash == last)
+		return header_pair(m, line, value, seen);
+	if (!h->ndigests++) {
+		h->digests = line;
+		h->hash = hash;
+	}
+	if (h->hash != hash || line != h->digests + (h->ndigests - 1) * (n + 1) ||
+	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
+		return refuse(m, "header: a digest is out of line");
+	return 0;
 }
 
 /* Does what the header says make sense, and fit the file? */
@@ -1226,20 +1202,16 @@ static int header_load(struct image *m, size_t n)
 /* Finds the header, and reads it if it can be trusted. Without keys there need not be one. */
 static int image_begin(struct image *m)
 {
-	static const char *const intros[] = { "launcher-image ", "untrusted comment: " };
 	uint8_t frame[8] = { 0 };
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
-	size_t some = n < 19 ? n : 19;
+	size_t some = min(n, 19);
 
 	if (got >= 0)
 		got = source_read(m, m->text, some);
 	if (got < 0)
 		return (int)got;
-	int is_ours = 0;
-	for (int i = 0; i < LEN(intros); i++)
-		is_ours |= !strncmp(m->text, intros[i], strlen(intros[i]));
-	if (!is_ours) {
+	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
 		m->next = 0; /* another skippable frame, or none */
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	}
@@ -1304,16 +1276,13 @@ static void image_rewind(struct image *m, unsigned shard)
 /* Are these n bytes the chunk of that number? */
 static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n)
 {
-	const char *name = h->hash->name;
-	const char *hex = h->digests + chunk * (strlen(name) + 2 + 2 * DIGEST_SIZE);
+	size_t name = strlen(h->hash->name);
+	const char *line = h->digests + chunk * (name + 2 + 2 * DIGEST_SIZE);
 	uint8_t digest[DIGEST_SIZE];
-	int wrong = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
+	char text[2 * DIGEST_SIZE + 1];
+	int failed = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
 
-	hex += strlen(name) + 1;
-	for (int i = 0; i < 2 * DIGEST_SIZE; i++)
-		wrong |= digit_of("0123456789abcdef", hex[i]) ^
-			 (digest[i / 2] >> 4 * (~i & 1) & 15);
-	return !wrong;
+	return !failed && !memcmp(hex(text, digest, DIGEST_SIZE), line + name + 1, 2 * DIGEST_SIZE);
 }
 
 /* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
@@ -1321,12 +1290,10 @@ static int image_fill(struct image *m)
 {
 	const struct header *h = &m->header;
 	uint8_t *to = m->in + m->in_end;
-	u64 at = m->next - m->body, n = READ_AHEAD;
+	u64 at = m->next - m->body, n = h->chunk ? min(h->size - at, h->chunk) : READ_AHEAD;
 
 	if (m->next >= m->stop)
 		return 0;
-	if (h->chunk)
-		n = h->size - at < h->chunk ? h->size - at : h->chunk;
 	ssize_t got = source_read(m, to, n);
 	if (got < 0 || !h->chunk) {
 		m->in_end += got > 0 ? got : 0;
@@ -1360,6 +1327,8 @@ enum {
 	HISTORY = 64 << 10,      /* what a match may refer back to */
 };
 
+enum { FRAME_SUM = 4, FRAME_SIZED = 8, BLOCK_SUM = 16, BLOCKS_ALONE = 32 }; /* of its flags */
+
 /* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the image ends before, or -EBADMSG. */
 static int image_need(struct image *m, size_t n)
 {
@@ -1373,64 +1342,61 @@ static int image_need(struct image *m, size_t n)
 	return 1;
 }
 
-/* The same where the image must not end: returns 1, or the refusal that says so. */
-static int image_must(struct image *m, size_t n, const char *cut)
+/* The next n bytes, where the image must not end; NULL: it does, or they can't be trusted. */
+static const uint8_t *image_must(struct image *m, size_t n, const char *cut)
 {
 	int got = image_need(m, n);
 
-	return got ? got : corrupt(m, cut);
+	if (!got)
+		corrupt(m, cut);
+	return got > 0 ? m->in + m->in_at : NULL;
 }
 
-static const uint8_t *image_take(struct image *m, size_t n)
+/* The same, and they are used: what is read next comes behind them. */
+static const uint8_t *image_take(struct image *m, size_t n, const char *cut)
 {
-	const uint8_t *p = m->in + m->in_at;
+	const uint8_t *p = image_must(m, n, cut);
 
-	m->in_at += n;
-	m->offset += n;
+	m->in_at += p ? n : 0;
+	m->offset += p ? n : 0;
 	return p;
 }
 
 static int frame_skip(struct image *m)
 {
 	static const char *const cut = "cut short in a skippable frame";
-	int got = image_must(m, 8, cut);
-	u64 left = got > 0 ? 8ULL + le32(m->in + m->in_at + 4) : 0;
+	const uint8_t *p = image_must(m, 8, cut);
+	u64 left = p ? 8ULL + le32(p + 4) : 0;
 
-	for (size_t piece; got > 0 && left; left -= piece) {
-		piece = left < READ_AHEAD ? left : READ_AHEAD;
-		if ((got = image_must(m, piece, cut)) > 0)
-			image_take(m, piece);
+	for (size_t piece; p && left; left -= piece) {
+		piece = min(left, READ_AHEAD);
+		p = image_take(m, piece, cut);
 	}
-	return got;
+	return p ? 1 : -EBADMSG;
 }
 
 /* Reads the descriptor of a standard frame: FLG, BD, content size, header checksum. */
 static int frame_standard(struct image *m)
 {
 	static const char *const cut = "cut short in a frame header";
+	const uint8_t *p = image_must(m, 7, cut);
 
-	int got = image_must(m, 7, cut);
-
-	if (got < 0)
-		return got;
-	const uint8_t *p = m->in + m->in_at + 4;
-	unsigned flags = p[0], block = p[1] >> 4, n = flags & 8 ? 10 : 2;
-	if (flags >> 6 != 1 || flags & 2 || p[1] & 0x8f || block < 4)
+	if (!p)
+		return -EBADMSG;
+	unsigned flags = p[4], block = p[5] >> 4, n = flags & FRAME_SIZED ? 10 : 2;
+	if (flags >> 6 != 1 || flags & 2 || p[5] & 0x8f || block < 4)
 		return corrupt(m, "an LZ4 frame of an unknown kind");
 	if (flags & 1)
 		return corrupt(m, "the LZ4 frame needs a dictionary");
-	if ((got = image_must(m, 4 + n + 1, cut)) < 0)
-		return got;
-	p = image_take(m, 4 + n + 1) + 4;
+	if (!(p = image_take(m, 4 + n + 1, cut)))
+		return -EBADMSG;
+	p += 4;
 	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
 		return corrupt(m, "the checksum of a frame header does not match");
 	m->inside = IN_STANDARD;
-	m->linked = !(flags & 0x20);
-	m->block_sum = flags & 0x10;
-	m->content_sum = flags & 4;
-	m->sized = flags & 8;
+	m->flags = flags;
 	m->block_max = (size_t)1 << (8 + 2 * block);
-	m->frame_size = m->sized ? le32(p + 2) | (u64)le32(p + 6) << 32 : 0;
+	m->frame_size = n > 2 ? le32(p + 2) | (u64)le32(p + 6) << 32 : UINT64_MAX;
 	XXH32_reset(&m->hash, 0);
 	return 1;
 }
@@ -1458,10 +1424,11 @@ static int frame_next(struct image *m)
 	if (magic == FRAME_MAGIC) {
 		got = frame_standard(m);
 	} else if (magic == LEGACY_MAGIC) {
-		image_take(m, 4);
+		image_take(m, 4, "");
 		m->inside = IN_LEGACY;
-		m->linked = m->sized = m->block_sum = m->content_sum = 0;
+		m->flags = BLOCKS_ALONE;
 		m->block_max = LEGACY_BLOCK;
+		m->frame_size = UINT64_MAX;
 	} else if (magic >> 4 == SKIP_MAGIC >> 4) {
 		got = frame_skip(m);
 	} else {
@@ -1475,24 +1442,25 @@ static int frame_next(struct image *m)
 static int frame_end(struct image *m)
 {
 	m->inside = IN_NONE;
-	if (m->content_sum) {
-		int got = image_must(m, 4, "cut short before the checksum of a frame");
-		if (got < 0)
-			return got;
-		if (le32(image_take(m, 4)) != XXH32_digest(&m->hash))
+	if (m->flags & FRAME_SUM) {
+		const uint8_t *p = image_take(m, 4, "cut short before the checksum of a frame");
+		if (!p)
+			return -EBADMSG;
+		if (le32(p) != XXH32_digest(&m->hash))
 			return corrupt(m, "the checksum of a frame does not match");
 	}
-	if (m->sized && m->made != m->frame_size)
+	if (m->flags & FRAME_SIZED && m->made != m->frame_size)
 		return corrupt(m, "a frame is not as long as its header says");
 	return 1;
 }
 
 /* Makes room for n bytes behind those that are decoded, of which a match can need the latest. */
-static void out_room(struct image *m, size_t n, int linked)
+static void out_room(struct image *m, size_t n)
 {
-	if (linked && m->out_end + n <= OUT_SIZE)
+	size_t keep = m->flags & BLOCKS_ALONE && !m->big.on ? 0 : min(m->out_end, HISTORY);
+
+	if (keep && m->out_end + n <= OUT_SIZE)
 		return;
-	size_t keep = !linked ? 0 : m->out_end < HISTORY ? m->out_end : HISTORY;
 	memmove(m->out, m->out + m->out_end - keep, keep);
 	m->out_at = m->out_end = keep;
 }
@@ -1500,45 +1468,43 @@ static void out_room(struct image *m, size_t n, int linked)
 /* Takes in n bytes that have been decoded behind the others. */
 static int out_made(struct image *m, size_t n)
 {
-	if (m->content_sum)
+	if (m->flags & FRAME_SUM)
 		XXH32_update(&m->hash, m->out + m->out_end, n);
 	m->out_at = m->out_end;
 	m->out_end += n;
 	m->made += n;
-	if (m->sized && m->made > m->frame_size)
-		return corrupt(m, "a frame is longer than its header says");
-	return 1;
+	return m->made > m->frame_size ? corrupt(m, "a frame is longer than its header says") : 1;
 }
 
 static const char bad_block[] = "a block does not decode";
+static const char bad_block_sum[] = "the checksum of a block does not match";
 static const char cut_in_block[] = "cut short in a block";
 
-/* Decodes a block of n bytes; a linked one sees the 64 KiB before it. */
-static int block_whole(struct image *m, size_t n, int stored)
+/* Decodes a block of n bytes, at `from`; a linked one sees the 64 KiB before it. */
+static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored)
 {
-	out_room(m, m->block_max, m->linked);
-	char *to = (char *)m->out + m->out_end;
-	const char *from = (const char *)image_take(m, n);
-	int seen = m->out_end < HISTORY ? (int)m->out_end : HISTORY;
-	int made = (int)n;
+	int made = (int)n, room = (int)m->block_max;
 
+	out_room(m, m->block_max);
+	char *to = (char *)m->out + m->out_end;
+	int seen = (int)min(m->out_end, HISTORY);
 	if (stored)
 		memcpy(to, from, n);
 	else
-		made = LZ4_decompress_safe_usingDict(from, to, (int)n, (int)m->block_max, to - seen,
-						     seen);
+		made = LZ4_decompress_safe_usingDict((const char *)from, to, (int)n, room,
+						     to - seen, seen);
 	return made < 0 ? corrupt(m, bad_block) : out_made(m, made);
 }
 
 /* Takes n bytes out of the block that is decoded in pieces; NULL: there are not so many. */
 static const uint8_t *piece_take(struct image *m, size_t n)
 {
-	int got = m->big.left < n ? corrupt(m, bad_block) : image_must(m, n, cut_in_block);
-
-	if (got < 0)
+	if (n > m->big.left) {
+		corrupt(m, bad_block);
 		return NULL;
-	const uint8_t *p = image_take(m, n);
-	if (m->block_sum)
+	}
+	const uint8_t *p = image_take(m, n, cut_in_block);
+	if (p && m->flags & BLOCK_SUM)
 		XXH32_update(&m->big.hash, p, n);
 	m->big.left -= n;
 	return p;
@@ -1563,8 +1529,8 @@ static int piece_token(struct image *m)
 
 	if (!p)
 		return -EBADMSG;
-	m->big.phase = AT_LITERALS;
-	m->big.match = *p & 15;
+	m->big.at_token = NO;
+	m->big.nibble = *p & 15;
 	m->big.literals = *p >> 4;
 	return piece_length(m, &m->big.literals);
 }
@@ -1579,10 +1545,11 @@ static int piece_match(struct image *m, size_t history)
 	const uint8_t *p = piece_take(m, 2);
 	if (!p)
 		return -EBADMSG;
-	m->big.phase = AT_MATCH;
+	m->big.at_token = YES;
 	m->big.distance = p[0] | p[1] << 8;
 	if (!m->big.distance || m->big.distance > history)
 		return corrupt(m, bad_block);
+	m->big.match = m->big.nibble;
 	int failed = piece_length(m, &m->big.match);
 	m->big.match += 4;
 	return failed;
@@ -1591,11 +1558,10 @@ static int piece_match(struct image *m, size_t history)
 /* Copies literals, as far as they are read and there is room. */
 static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.literals < room ? m->big.literals : room;
-	int got = image_must(m, 1, cut_in_block);
-
-	n = n < m->in_end - m->in_at ? n : m->in_end - m->in_at;
-	const uint8_t *p = got < 0 ? NULL : piece_take(m, n);
+	if (!image_must(m, 1, cut_in_block))
+		return -EBADMSG;
+	size_t n = min(min(m->big.literals, room), m->in_end - m->in_at);
+	const uint8_t *p = piece_take(m, n);
 	if (!p)
 		return -EBADMSG;
 	memcpy(to, p, n);
@@ -1606,7 +1572,7 @@ static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 /* Copies of the match what there is room for; it may overlap itself. */
 static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.match < room ? m->big.match : room;
+	size_t n = min(m->big.match, room);
 	const uint8_t *from = to - m->big.distance;
 
 	m->big.match -= n;
@@ -1650,49 +1616,44 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
 static int block_piece(struct image *m)
 {
 	enum { PIECE = 128 << 10 };
-	ssize_t made = 0, got = 0;
+	size_t made = 0;
 
-	out_room(m, PIECE, YES);
-	while (m->big.on && made < PIECE && got >= 0) {
+	out_room(m, PIECE);
+	for (ssize_t got; m->big.on && made < PIECE; made += got) {
 		uint8_t *to = m->out + m->out_end + made;
-		if (m->big.phase == AT_TOKEN)
-			made += piece_quick(m, to, PIECE - made);
-		to = m->out + m->out_end + made;
-		if (m->big.phase == AT_TOKEN)
-			got = piece_token(m);
-		else if (m->big.phase == AT_LITERALS && m->big.literals)
-			made += got = piece_literals(m, to, PIECE - made);
-		else if (m->big.phase == AT_LITERALS)
-			got = piece_match(m, m->out_end + made);
+		if (m->big.literals)
+			got = piece_literals(m, to, PIECE - made);
 		else if (m->big.match)
-			made += got = piece_repeat(m, to, PIECE - made);
-		else
-			m->big.phase = AT_TOKEN;
+			got = piece_repeat(m, to, PIECE - made);
+		else if (!m->big.at_token)
+			got = piece_match(m, m->out_end + made);
+		else if (!(got = piece_quick(m, to, PIECE - made)))
+			got = piece_token(m);
+		if (got < 0)
+			return (int)got;
 	}
-	if (got >= 0 && (size_t)made > m->big.room)
-		got = corrupt(m, bad_block);
-	if (got < 0)
-		return (int)got;
+	if (made > m->big.room)
+		return corrupt(m, bad_block);
 	m->big.room -= made;
-	got = made ? out_made(m, made) : 1;
-	if (got > 0 && !m->big.on && m->block_sum) {
-		if ((got = image_must(m, 4, cut_in_block)) > 0 &&
-		    le32(image_take(m, 4)) != XXH32_digest(&m->big.hash))
-			got = corrupt(m, "the checksum of a block does not match");
-	}
-	return (int)got;
+	int got = out_made(m, made);
+	if (got < 0 || m->big.on || !(m->flags & BLOCK_SUM))
+		return got;
+	const uint8_t *p = image_take(m, 4, cut_in_block);
+	if (!p)
+		return -EBADMSG;
+	return le32(p) == XXH32_digest(&m->big.hash) ? 1 : corrupt(m, bad_block_sum);
 }
 
 /* Begins a large block of n bytes; one that is not compressed is nothing but literals. */
 static int block_begin(struct image *m, size_t n, int stored)
 {
-	if (!m->linked)
-		out_room(m, 0, NO);
+	out_room(m, OUT_SIZE);
 	m->big.on = YES;
 	m->big.left = n;
 	m->big.room = m->block_max;
-	m->big.phase = stored ? AT_LITERALS : AT_TOKEN;
+	m->big.at_token = !stored;
 	m->big.literals = stored ? n : 0;
+	m->big.match = 0;
 	XXH32_reset(&m->big.hash, 0);
 	return 1;
 }
@@ -1705,37 +1666,34 @@ static int is_magic(uint32_t word)
 /* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
 static int block_next(struct image *m)
 {
-	int got = image_need(m, 4);
+	int got = image_need(m, 4), legacy = m->inside == IN_LEGACY;
 
-	if (m->inside == IN_LEGACY && !got && m->in_at == m->in_end) {
-		m->inside = IN_NONE;
-		return 1;
-	}
-	if (got <= 0)
-		return got < 0 ? got : corrupt(m, cut_in_block);
-	int legacy = m->inside == IN_LEGACY;
-	uint32_t word = le32(m->in + m->in_at), n = legacy ? word : word & 0x7fffffff;
+	if (got < 0)
+		return got;
+	uint32_t word = got ? le32(m->in + m->in_at) : 0, n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
-	if (legacy && (is_magic(word) || is_padding(m, word))) {
+	int ends = got ? is_magic(word) || is_padding(m, word) : m->in_at == m->in_end;
+	if (legacy && ends) {
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
-	image_take(m, 4);
+	if (!got)
+		return corrupt(m, cut_in_block);
+	image_take(m, 4, cut_in_block);
 	if (!legacy && !word)
 		return frame_end(m);
 	if (!n || n > most)
 		return corrupt(m, "a block of an impossible size");
 	if (m->block_max > WHOLE_BLOCK)
 		return block_begin(m, n, !legacy && word >> 31);
-	size_t sum = m->block_sum ? 4 : 0;
-	if ((got = image_must(m, n + sum, cut_in_block)) < 0)
-		return got;
-	const uint8_t *p = m->in + m->in_at;
+	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
+	const uint8_t *p = image_must(m, n + sum, cut_in_block);
+	if (!p)
+		return -EBADMSG;
 	if (sum && le32(p + n) != XXH32(p, n, 0))
-		return corrupt(m, "the checksum of a block does not match");
-	got = block_whole(m, n, word >> 31);
-	image_take(m, sum);
-	return got;
+		return corrupt(m, bad_block_sum);
+	image_take(m, n + sum, cut_in_block);
+	return block_whole(m, p, n, word >> 31);
 }
 
 /* Makes at least one decoded byte readable. Returns how many are, 0 at a proper end, -errno. */
