@@ -1752,14 +1752,13 @@ static struct tar tar;
 
 static int tar_read(struct tar *t, void *to, size_t size)
 {
-	for (size_t at = 0; at < size;) {
+	for (size_t at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
 			return n ? (int)n : corrupt(t->m, "the archive is cut short");
-		n = (size_t)n < size - at ? (size_t)n : size - at;
-		memcpy((char *)to + at, t->m->out + t->m->out_at, n);
-		t->m->out_at += n;
-		at += n;
+		piece = min(n, size - at);
+		memcpy((char *)to + at, t->m->out + t->m->out_at, piece);
+		t->m->out_at += piece;
 	}
 	return 0;
 }
@@ -1800,21 +1799,21 @@ static int tar_number(const uint8_t *field, int n, i64 *number)
 static int tar_clean(struct tar *t, char *path)
 {
 	char *to = path;
+	size_t n;
 
-	for (const char *from = path; *from;) {
+	for (const char *from = path; *from; from += n) {
 		from += strspn(from, "/");
-		size_t n = strcspn(from, "/");
+		n = strcspn(from, "/");
 		if (n == 2 && !memcmp(from, "..", 2))
 			return refuse(t->m, "a path with '..': %s", from);
 		if (n > NAME_MAX)
 			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, from);
-		if (n && !(n == 1 && *from == '.')) {
-			if (to != path)
-				*to++ = '/';
-			memmove(to, from, n);
-			to += n;
-		}
-		from += n;
+		if (!n || (n == 1 && *from == '.'))
+			continue;
+		if (to != path)
+			*to++ = '/';
+		memmove(to, from, n);
+		to += n;
 	}
 	*to = '\0';
 	return 0;
@@ -1844,22 +1843,18 @@ struct pax_record {
 /* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
 static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 {
-	const char *p = t->pax + *at, *end = NULL;
-	size_t left = t->pax_size - *at, length = 0, digits = 0;
+	const char *start = t->pax + *at, *end = t->pax + t->pax_size, *p = start, *equals = NULL;
+	i64 length;
 
-	if (!left)
+	if (p == end)
 		return 0;
-	for (; digits < left && digits < 6 && p[digits] >= '0' && p[digits] <= '9'; digits++)
-		length = length * 10 + p[digits] - '0';
-	r->key = p + digits + 1;
-	if (digits && length <= left && length >= digits + 4 && p[digits] == ' ' &&
-	    p[length - 1] == '\n')
-		end = memchr(r->key, '=', p + length - r->key);
-	if (!end || end == r->key)
+	if (!decimal(&p, end, &length) && *p++ == ' ' && length > p - start &&
+	    length <= end - start && start[length - 1] == '\n')
+		equals = memchr(p, '=', start + length - p);
+	if (!equals || equals == p)
 		return corrupt(t->m, "an extended header is malformed");
-	r->key_size = end - r->key;
-	r->value = end + 1;
-	r->size = p + length - 1 - r->value;
+	*r = (struct pax_record){ .key = p, .value = equals + 1, .key_size = equals - p };
+	r->size = start + length - 1 - r->value;
 	*at += length;
 	return 1;
 }
@@ -1883,22 +1878,17 @@ static int pax_time(const char *p, const char *end, struct timespec *time)
 
 static int pax_set(struct tar *t, int key, const struct pax_record *r)
 {
-	char *to = (char *)t + pax_keys[key].to;
+	void *to = (char *)t + pax_keys[key].to;
 	const char *p = r->value, *end = p + r->size;
-	int failed = 0;
+	int failed;
 
-	switch (pax_keys[key].as) {
-	case AS_TEXT:
+	if (pax_keys[key].as == AS_TIME) {
+		failed = pax_time(p, end, to);
+	} else if (pax_keys[key].as == AS_NUMBER) {
+		failed = decimal(&p, end, to) || p != end;
+	} else {
 		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
-		if (!failed)
-			format(to, PATH_MAX, "%.*s", (int)r->size, p);
-		break;
-	case AS_NUMBER:
-		failed = decimal(&p, end, (i64 *)(void *)to) || p != end;
-		break;
-	case AS_TIME:
-		failed = pax_time(p, end, (struct timespec *)(void *)to);
-		break;
+		format(to, PATH_MAX, "%.*s", (int)r->size, p);
 	}
 	if (failed)
 		return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
@@ -1927,12 +1917,11 @@ static int meta_pax(struct tar *t)
 		return failed;
 	t->pax_size = t->size;
 	while ((got = pax_next(t, &at, &r)) > 0) {
-		if (r.key_size > 11 && !memcmp(r.key, "GNU.sparse.", 11))
-			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 		int k = 0;
-		while (k < LEN(pax_keys) && (strlen(pax_keys[k].name) != r.key_size ||
-					     memcmp(pax_keys[k].name, r.key, r.key_size)))
+		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1)
 			k++;
+		if (after(r.key, "GNU.sparse."))
+			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 		if (k == LEN(pax_keys))
 			continue;
 		if (global || t->given & 1U << k)
@@ -1957,19 +1946,17 @@ static int meta_long(struct tar *t)
 	return meta_read(t, key == PAX_PATH ? t->path : t->link, PATH_MAX, "a path");
 }
 
+/* The field itself counts as blanks; old archives summed signed bytes. */
 static int header_sum_ok(const uint8_t *h)
 {
-	i64 want, plain = 8 * ' ', high = 0; /* old archives summed signed bytes */
+	i64 want, sum = 0, high = 0;
 
 	for (int i = 0; i < TAR_BLOCK; i++) {
-		plain += h[i];
-		high += h[i] >> 7;
+		uint8_t byte = i >= 148 && i < 156 ? ' ' : h[i];
+		sum += byte;
+		high += byte >> 7;
 	}
-	for (int i = 148; i < 156; i++) { /* the field itself counts as blanks */
-		plain -= h[i];
-		high -= h[i] >> 7;
-	}
-	return !tar_number(h + 148, 8, &want) && (want == plain || want == plain - 256 * high);
+	return !tar_number(h + 148, 8, &want) && (want == sum || want == sum - 256 * high);
 }
 
 /* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
@@ -2022,10 +2009,8 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 	enum { PAGE = 4096 };
 
 	for (size_t from = 0, i = 0, step;; i += step) {
-		size_t rest = n - i, page = PAGE - (at + i) % PAGE;
-		step = page < rest ? page : rest;
-		int hole = rest && !p[i] && !memcmp(p + i, p + i + 1, step - 1);
-		if (rest && !hole)
+		step = min(PAGE - (at + i) % PAGE, n - i);
+		if (step && (p[i] || memcmp(p + i, p + i + 1, step - 1)))
 			continue;
 		while (from < i) {
 			ssize_t done = pwrite(t->fd, p + from, i - from, at + from);
@@ -2034,7 +2019,7 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 			from += done;
 			t->end = at + from;
 		}
-		if (!rest)
+		if (!step)
 			return 0;
 		from = i + step;
 	}
@@ -2043,20 +2028,20 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 /* Writes the entry's data to its file, straight out of the decoder's buffer. */
 static int entry_data(struct tar *t)
 {
-	u64 at = 0, size = t->size;
+	u64 size = t->size;
+	int failed = 0;
 
 	t->end = 0;
-	while (at < size) {
+	for (u64 at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
 			return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
-		n = (u64)n < size - at ? (u64)n : size - at;
-		int failed = t->how & TAR_DISCARD ? 0
-						  : data_write(t, t->m->out + t->m->out_at, n, at);
+		piece = min(n, size - at);
+		if (!(t->how & TAR_DISCARD))
+			failed = data_write(t, t->m->out + t->m->out_at, piece, at);
 		if (failed)
 			return failed;
-		t->m->out_at += n;
-		at += n;
+		t->m->out_at += piece;
 	}
 	if (t->end < size && !(t->how & TAR_DISCARD) && ftruncate(t->fd, (off_t)size))
 		return -errno;
@@ -2191,17 +2176,18 @@ static const struct kind *kind_of(unsigned char type)
 /* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
 static int entry_attributes(struct tar *t)
 {
-	static const char prefix[] = "SCHILY.xattr.";
 	char name[256];
 	struct pax_record r;
-	size_t at = 0, skip = sizeof prefix - 1;
+	size_t at = 0;
 
 	while (pax_next(t, &at, &r) > 0) {
-		if (r.key_size <= skip || memcmp(r.key, prefix, skip))
+		const char *from = after(r.key, "SCHILY.xattr.");
+		size_t n = from ? r.value - 1 - from : 0;
+		if (!n)
 			continue;
-		if (r.key_size - skip >= sizeof name || memchr(r.key, '\0', r.key_size))
+		if (n >= sizeof name || memchr(from, '\0', n))
 			return -ERANGE;
-		format(name, sizeof name, "%.*s", (int)(r.key_size - skip), r.key + skip);
+		format(name, sizeof name, "%.*s", (int)n, from);
 		if (fsetxattr(t->fd, name, r.value, r.size, 0))
 			return -errno;
 	}
@@ -2212,27 +2198,23 @@ static int entry_attributes(struct tar *t)
 static int entry_finish(struct tar *t)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
-	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, failed = 0;
+	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, no_link = AT_SYMLINK_NOFOLLOW;
 	/* What root makes is root's, and has its mode but for special bits: two calls less. */
 	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
 
 	if (t->fd < 0) {
-		if ((chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
-		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
-			failed = -errno;
-		return failed;
+		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link))
+			return -errno;
+		return utimensat(t->dir, t->leaf, times, no_link) ? -errno : 0;
 	}
 	mode_t mode = t->mode | (is_dir && !owners ? 0700 : 0); /* or nobody fills it */
 	if ((chowns && fchown(t->fd, t->uid, t->gid)) ||
 	    ((chowns || mode & 07000) && fchmod(t->fd, mode)))
-		failed = -errno;
-	if (!failed)
-		failed = entry_attributes(t);
-	if (!failed && futimens(t->fd, times))
-		failed = -errno;
+		return -errno;
+	int failed = entry_attributes(t);
 	if (!strcmp(t->path, t->dir_path))
 		t->dir_mtime = t->mtime;
-	return failed;
+	return failed ? failed : futimens(t->fd, times) ? -errno : 0;
 }
 
 /* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
@@ -2328,13 +2310,12 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
 			failed = (int)n;
 			break; /* a shard ends in front of a header */
 		}
-		if (!(failed = tar_read(t, header, sizeof header))) {
-			more = memcmp(header, zeros, sizeof zeros);
-			failed = more ? tar_entry(t, header) : tar_end(t);
-			if (!more && how & TAR_NO_END)
-				failed = corrupt(m,
-						 "the end of the archive, before the last shard");
-		}
+		if ((failed = tar_read(t, header, sizeof header)))
+			break;
+		more = memcmp(header, zeros, sizeof zeros);
+		failed = more ? tar_entry(t, header) : tar_end(t);
+		if (!more && how & TAR_NO_END)
+			failed = corrupt(m, "the end of the archive, before the last shard");
 	}
 	tar_leave(t);
 	*left_out += t->left_out;
