@@ -3112,41 +3112,37 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
 }
 
-/* Unpacks the shards that nobody else has taken. */
-static void unpack_some(struct image *m, int root, unsigned how, struct crew *crew)
-{
-	for (unsigned shard;
-	     (shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < m->header.nshards;)
-		unpack_shard(m, root, shard, how, NULL, crew);
-}
-
 /* The life of the worker. An image in shards occupies every CPU: first its directories are made. */
 static _Noreturn void worker(struct image *m, int root, unsigned how,
 			     void (*each)(const struct tar *), struct crew *crew)
 {
 	cpu_set_t cpus;
-	int status, helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+	unsigned shard = 0, shards = m->header.nshards;
+	int helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+	int status, is_helper = NO;
 
 	worker_confine(root);
-	if (m->header.nshards < 2 || each) { /* one after the other, in their order */
-		for (unsigned shard = 0; !shard || shard < m->header.nshards; shard++)
+	if (shards < 2 || each) { /* one after the other, in their order */
+		for (; !shard || shard < shards; shard++)
 			unpack_shard(m, root, shard, how, each, crew);
 		_exit(0);
 	}
-	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_SKELETON, NULL, crew);
-	for (unsigned i = 2; i < m->header.nshards && helpers-- > 0; i++)
-		if (!fork()) { /* one that can't be had is not missed: the others do its work */
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			unpack_some(m, root, how | TAR_SHARDS, crew);
-			_exit(0);
-		}
-	unpack_some(m, root, how | TAR_SHARDS, crew);
+	how |= TAR_SHARDS;
+	unpack_shard(m, root, 0, how | TAR_SKELETON, NULL, crew);
+	for (unsigned i = 2; i < shards && helpers-- > 0 && !is_helper; i++)
+		is_helper = !fork(); /* one that can't be had is not missed */
+	if (is_helper)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while ((shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < shards)
+		unpack_shard(m, root, shard, how, NULL, crew); /* that nobody else has taken */
+	if (is_helper)
+		_exit(0);
 	while (wait(&status) > 0)
 		if (status && !__atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
 			die("a process of the unpacker was killed");
 	if (crew->failed)
 		_exit(host.code);
-	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_FINISH, NULL, crew);
+	unpack_shard(m, root, 0, how | TAR_FINISH, NULL, crew);
 	_exit(0);
 }
 
