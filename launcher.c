@@ -3901,11 +3901,11 @@ static void end_device(int command)
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
 enum { EXIT_USAGE = 2 };
 
-static unsigned options; /* of the verb: a bit for each letter; j: --json */
+static unsigned options; /* of the verb: a bit for each first letter; j: --json */
 
 static int option(char letter)
 {
-	return options >> (letter - 'a') & 1;
+	return options >> (letter & 31) & 1;
 }
 
 /* clang-format off */
@@ -4070,33 +4070,30 @@ static sigset_t signals_all(void)
 }
 
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
-static int ask_unpack(int argc, char **argv)
+static int ask_unpack(char **argv)
 {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
 	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sigset_t signals = signals_all();
 
-	(void)argc;
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
 		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
 	while (n > 1 && into[n - 1] == '/')
 		into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
-	int failed = image_find(&image, as_path(argv[0]), NO);
-	if (failed)
+	if (image_find(&image, as_path(argv[0]), NO))
 		die("%s: %s", argv[0], image.why);
 	if (mkdir(temporary, 0755))
 		die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
-	if ((failed = unpack(&image, dir, NULL, &signals)))
+	int failed = unpack(&image, dir, NULL, &signals);
+	if (failed)
 		say("%s: %s", argv[0], image.why);
-	if (!failed && rename(temporary, into)) {
+	else if ((failed = rename(temporary, into)))
 		say("%s: %m", into);
-		failed = -errno;
-	}
 	if (failed) {
 		tree_empty(dir);
 		rmdir(temporary);
@@ -4127,21 +4124,20 @@ static void run_tidy(void)
 }
 
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
-static int ask_run(int argc, char **argv)
+static int ask_run(char **argv)
 {
-	static struct container c;
 	static const int stdio[3] = { 0, 1, 2 };
 	const char *name = host.work + strlen("/run/");
+	struct container c = run;
 	struct task task;
 	sigset_t signals;
-	int failed, code = 125, skip = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
+	int failed, code = 125, skip = argv[1] && !strcmp(argv[1], "--") ? 2 : 1;
 
 	host.code = code;
 	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
-	c = run;
 	c.name = name;
 	c.image = as_path(argv[0]);
-	if (argc > skip)
+	if (argv[skip])
 		c.command = (const char *const *)(argv + skip);
 	signals = signals_all();
 	prepare_host("run", ".");
@@ -4165,9 +4161,9 @@ static int ask_run(int argc, char **argv)
 	return code;
 }
 
-static int ask_up(int argc, char **argv)
+static int ask_up(char **argv)
 {
-	if (argc)
+	if (argv[0])
 		host.images = argv[0];
 	prepare_up();
 	return SUPERVISE;
@@ -4179,12 +4175,12 @@ static void print_text(const char *s)
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
 		step = good ? good : 1;
-		if (option('j') && good == 1 && (*s == '"' || *s == '\\' || *s == '\t'))
-			print("\\u%04x", (unsigned)*s);
-		else if (option('j') && !good)
-			print("\\u%04x", (unsigned char)*s < ' ' ? (unsigned)*s : 0xfffdU);
+		if (good && !(option('j') && strchr("\"\\\t", *s)))
+			print_bytes(s, step);
+		else if (!option('j'))
+			print("?");
 		else
-			print_bytes(good ? s : "?", step);
+			print("\\u%04x", good || (unsigned char)*s < ' ' ? *s : 0xfffd);
 	}
 }
 
@@ -4221,13 +4217,6 @@ static void print_end(void)
 	members = 0;
 }
 
-static const char *print_hex(char *to, const uint8_t *from, int n)
-{
-	for (int i = 0; i < n; i++)
-		format(to + 2 * i, 3, "%02x", from[i]);
-	return to;
-}
-
 /* One line of `inspect -l`. */
 static void print_entry(const struct tar *t)
 {
@@ -4260,42 +4249,33 @@ static void print_entry(const struct tar *t)
 }
 
 /* Who has signed the image, and whether that counts here: for people, or as two members. */
-static const char *signer_words(const struct image *m, char hex[2 * KEY_NUMBER + 1])
+static void print_signer(const struct image *m)
 {
-	static char line[80] = "nobody";
+	char number[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
 			  : m->trusted ? "known here"
 				       : "not known here";
 
-	*hex = '\0';
 	if (m->header.comment)
-		format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER), how);
-	return line;
-}
-
-static void print_signer(const struct image *m)
-{
-	char hex[2 * KEY_NUMBER + 1];
-	const char *in_words = signer_words(m, hex);
-
-	print_member("signer", option('j') ? hex : in_words, NO);
+		format(line, sizeof line, "key %s, %s", hex(number, m->signer, KEY_NUMBER), how);
+	print_value(option('j') ? number : line, NO);
 	if (option('j'))
 		print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
 /* What an image says of itself; -l: and what is in it. */
-static int ask_inspect(int argc, char **argv)
+static int ask_inspect(char **argv)
 {
 	const struct header *h = &image.header;
-	char hex[2 * DIGEST_SIZE + 1], buf[24];
+	char digest[2 * DIGEST_SIZE + 1], buf[24];
 	const char *value;
 
-	(void)argc;
 	if (image_find(&image, as_path(argv[0]), YES))
 		die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
+	print_key("signer");
 	print_signer(&image);
-	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO);
+	print_member("digest", h->chunk ? hex(digest, image.digest, DIGEST_SIZE) : "none", NO);
 	for (int i = 0; i < LEN(header_keys) && h->chunk; i++) {
 		const struct header_key *k = &header_keys[i];
 		int is_list = option('j') && k->count;
@@ -4311,72 +4291,66 @@ static int ask_inspect(int argc, char **argv)
 		print(is_list ? "]" : "");
 	}
 	print_end();
-	if (!option('l'))
-		return 0;
-	if (unpack(&image, -1, print_entry, NULL))
+	if (option('l') && unpack(&image, -1, print_entry, NULL))
 		die("%s: %s", argv[0], image.why);
 	return 0;
 }
 
 /* Would this launcher take the image? It is unpacked into a place that goes away with it. */
-static int ask_verify(int argc, char **argv)
+static int ask_verify(char **argv)
 {
-	char hex[2 * KEY_NUMBER + 1];
 	int failed = image_find(&image, as_path(argv[0]), NO);
 
-	(void)argc;
 	if (!failed)
 		failed = unpack(&image, -1, NULL, NULL);
 	if (failed && !option('j'))
 		die("%s: %s", argv[0], image.why);
 	if (!option('j')) {
-		print("%s: ok; signer: %s\n", argv[0], signer_words(&image, hex));
+		print("%s: ok; signer: ", argv[0]);
+		print_signer(&image);
 		return 0;
 	}
 	print_member("file", argv[0], NO);
 	print_member("ok", failed ? "false" : "true", YES);
+	print_key(failed ? "why" : "signer");
 	if (failed)
-		print_member("why", image.why, NO);
+		print_value(image.why, NO);
 	else
 		print_signer(&image);
 	print_end();
 	return !!failed;
 }
 
-static int ask_version(int argc, char **argv)
+static int ask_version(char **argv)
 {
-	(void)argc, (void)argv;
+	(void)argv;
 	print("launcher %s for %s\n", VERSION, BOARD_NAME);
 	return 0;
 }
 
 /* clang-format off */
 static const struct verb {
-	const char *name, *options, *args, *help;
+	const char *name, *args, *help; /* args has its options, as [-f] */
 	int least, most; /* number of arguments */
 	enum request_kind asks;
-	int (*run)(int argc, char **argv);
+	int (*run)(char **argv);
 } verbs[] = {
-	{ "ps", "", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "f", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
-	{ "start", "", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
-	{ "stop", "", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
-	{ "restart", "", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "save", "", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
-	{ "poweroff", "", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT,
-	  NULL },
-	{ "up", "", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
-	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF,
-	  ask_run },
-	{ "inspect", "lj", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1,
-	  ASK_SELF, ask_inspect },
-	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF,
-	  ask_verify },
-	{ "unpack", "", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF,
-	  ask_unpack },
-	{ "version", "", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
-	{ "help", "", "", "print this", 0, 0, ASK_SELF, NULL },
+	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
+	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
+	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
+	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
+	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
+	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
+	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "up", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
+	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
+	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1, ASK_SELF,
+	  ask_inspect },
+	{ "verify", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
+	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
+	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
+	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
 };
 /* clang-format on */
 
@@ -4407,21 +4381,15 @@ static int ask(int argc, char **argv)
 	}
 	argc -= argc > 1 ? 2 : 1;
 	argv += 2;
-	for (char letter; argc && argv[0][0] == '-'; argc--, argv++) {
-		letter = !strcmp(argv[0], "--json")  ? 'j'
-			 : argv[0][1] && !argv[0][2] ? argv[0][1]
-						     : '-';
-		if (!strchr(v->options, letter))
-			break;
-		options |= 1U << (letter - 'a');
-	}
+	for (; argc && argv[0][0] == '-' && strstr(v->args, words("[%s]", argv[0])); argc--, argv++)
+		options |= 1U << (argv[0][strspn(argv[0], "-")] & 31);
 	if (argc < v->least || (argc && argv[0][0] == '-') || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
 	if (v->asks != ASK_SELF)
 		return ask_supervisor(v->asks, argc ? argv[0] : NULL);
-	return v->run ? v->run(argc, argv) : help();
+	return v->run ? v->run(argv) : help();
 }
 
 /* ---- 18  save ----------------------------------------------------------------------------------
