@@ -673,30 +673,26 @@ static void text_va(struct text *t, const char *f, va_list ap)
 			text_pad(t, f, 1, 0, ' ');
 			continue;
 		}
-		int left = *++f == '-', wide = 0, width = 0, precision = -1;
+		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
 		for (f += left; *f >= '0' && *f <= '9'; f++)
 			width = width * 10 + *f - '0';
+		width = left ? -width : width;
 		if (*f == '.') {
-			precision = va_arg(ap, int);
+			most = va_arg(ap, int);
 			f += 2;
 		}
-		if (*f == 'l') {
-			wide = 1;
-			f += 2;
-		}
-		if (left)
-			width = -width;
+		int wide = *f == 'l';
+		f += 2 * wide;
 		if (*f == 's' || *f == 'm') {
 			const char *s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
-			text_pad(t, s, strnlen(s, precision < 0 ? SIZE_MAX : (size_t)precision),
-				 width, ' ');
+			text_pad(t, s, strnlen(s, most), width, ' ');
 		} else if (*f == 'd') {
 			i64 n = wide ? va_arg(ap, i64) : va_arg(ap, int);
 			text_number(t, n < 0 ? 0 - (u64)n : (u64)n, 10, n < 0, width, fill);
 		} else if (*f == 'u' || *f == 'x') {
-			text_number(t, wide ? va_arg(ap, u64) : va_arg(ap, unsigned),
-				    *f == 'x' ? 16 : 10, 0, width, fill);
+			u64 n = wide ? va_arg(ap, u64) : va_arg(ap, unsigned);
+			text_number(t, n, *f == 'x' ? 16 : 10, 0, width, fill);
 		} else {
 			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
 			text_pad(t, &c, 1, width, ' ');
@@ -716,6 +712,19 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 	va_end(ap);
 	*t.at = '\0';
 	return t.at - buf;
+}
+
+static u64 min(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* What follows the prefix in s; NULL: s begins with something else. */
+static const char *after(const char *s, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(s, prefix, n) ? NULL : s + n;
 }
 
 /* A decimal number of at most 18 digits at *p, which is moved behind it. */
@@ -760,8 +769,7 @@ static struct {
 /* How many of n bytes at s are one printable character of UTF-8? 0: they begin with none. */
 static size_t text_length(const char *s, size_t n)
 {
-	static const uint32_t least[] = { ' ', 0xa0, 0x800,
-					  0x10000 }; /* no controls, no longer forms */
+	static const uint32_t least[] = { ' ', 0xa0, 0x800, 0x10000 }; /* no longer forms */
 	unsigned char first = s[0];
 	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 	uint32_t c = more ? first & 0x3f >> more : first;
@@ -773,10 +781,8 @@ static size_t text_length(const char *s, size_t n)
 			return 0;
 		c = c << 6 | (s[i] & 0x3f);
 	}
-	if (c != '\t' &&
-	    (c < least[more] || c == 0x7f || (c >= 0xd800 && c < 0xe000) || c >= 0x110000))
-		return 0;
-	return more + 1;
+	int is_control = (c < least[more] && c != '\t') || c == 0x7f;
+	return is_control || (c >= 0xd800 && c < 0xe000) || c >= 0x110000 ? 0 : more + 1;
 }
 
 /* Writes one line. What could steer a terminal becomes '?': a log is hostile input. */
@@ -1037,9 +1043,7 @@ static int dir_each(int dir, int (*visit)(int dir, const char *name))
 static int tree_remove_entry(int dir, const char *name)
 {
 	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
-	    !unlinkat(dir, name, AT_REMOVEDIR))
-		return 0;
-	if (errno != ENOTEMPTY)
+	    !unlinkat(dir, name, AT_REMOVEDIR) || errno != ENOTEMPTY)
 		return 0;
 	return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) + 1;
 }
@@ -1073,18 +1077,12 @@ static void tree_empty(int fd)
  * (CVE-2020-25860). A refusal leaves a sentence in `why` and returns -EBADMSG.
  */
 
-enum {
-	HEADER_MAGIC = 0x184D2A50,
-	HEADER_MAX = 128 << 10,
-	SHARDS_MAX = 17,
-	WORDS_MAX = 32,
-	CHUNK_MIN = 64 << 10,
-	CHUNK_MAX = 1 << 20,
-	READ_AHEAD = 128 << 10, /* of an image without chunks */
-	DIGEST_SIZE = 32,
-	KEY_NUMBER = 8, /* signify: "Ed", the number of the key, then the key or the signature */
-	SIGNATURE_SIZE = crypto_sign_ed25519_BYTES,
-};
+enum { HEADER_MAGIC = 0x184D2A50, HEADER_MAX = 128 << 10, SHARDS_MAX = 17, WORDS_MAX = 32 };
+enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 1 << 20, DIGEST_SIZE = 32 };
+enum { READ_AHEAD = 128 << 10 }; /* of an image without chunks */
+
+/* signify: "Ed", the number of the key, then the key or the signature */
+enum { KEY_NUMBER = 8, SIGNATURE_SIZE = crypto_sign_ed25519_BYTES };
 
 struct header { /* of an image; what it does not say is 0 */
 	const char *name, *version, *arch, *kernel, *cwd, *user, *payload, *comment;
@@ -1110,17 +1108,17 @@ struct image {
 	u64 offset;             /* in the file, of in[in_at] */
 	unsigned frames;        /* seen so far */
 	enum { IN_NONE, IN_STANDARD, IN_LEGACY } inside;
-	int linked, block_sum, content_sum, sized;
+	unsigned flags; /* of the frame */
 	size_t block_max;
-	u64 frame_size, made; /* bytes that the frame promises, has given */
+	u64 frame_size, made; /* bytes that the frame promises, or all; has given */
 	XXH32_state_t hash;   /* of the frame's content */
 	struct {              /* a block that is decoded in pieces */
 		int on;
-		size_t left, room; /* compressed bytes to come; bytes that it may still give */
-		enum { AT_TOKEN, AT_LITERALS, AT_MATCH } phase;
+		size_t left, room;      /* compressed bytes to come; bytes that it may still give */
+		int at_token;           /* what follows the copies is a token, and no match */
 		size_t literals, match; /* of the latest sequence: bytes still to copy */
-		unsigned nibble, distance;
-		XXH32_state_t hash; /* of the compressed bytes */
+		unsigned nibble, distance; /* of its match: length as in the token; how far back */
+		XXH32_state_t hash;        /* of the compressed bytes */
 	} big;
 	u64 ids;                     /* the first user id of those who will own it; 0: as it says */
 	int anyone;                  /* who has signed it does not matter */
@@ -1156,11 +1154,11 @@ static const struct hash {
 	{ "blake2b", sizeof(long) < 8 ? NULL : blake2b },
 };
 
-static int digit_of(const char *digits, char c)
+static const char *hex(char *to, const uint8_t *from, int n)
 {
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
+	for (int i = 0; i < n; i++)
+		format(to + 2 * i, 3, "%02x", from[i]);
+	return to;
 }
 
 /* Decodes base64 in its one proper form: none of its bits can change without being noticed. */
@@ -1171,15 +1169,13 @@ static int base64(const char *s, size_t n, uint8_t *to, size_t size)
 	size_t whole = (size * 8 + 5) / 6;
 	unsigned bits = 0, held = 0;
 
-	if (n != (size + 2) / 3 * 4)
+	if (n != (size + 2) / 3 * 4 || strspn(s + whole, "=") != n - whole)
 		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		int value = digit_of(digits, s[i]);
-		if (i >= whole ? s[i] != '=' : value < 0)
+	for (size_t i = 0; i < whole; i++) {
+		const char *digit = memchr(digits, s[i], sizeof digits - 1);
+		if (!digit)
 			return -EINVAL;
-		if (i >= whole)
-			continue;
-		bits = bits << 6 | (unsigned)value;
+		bits = bits << 6 | (unsigned)(digit - digits);
 		if ((held += 6) >= 8)
 			*to++ = (uint8_t)(bits >> (held -= 8));
 	}
@@ -1209,18 +1205,13 @@ static ssize_t source_read(struct image *m, void *to, size_t n)
 	size_t at = 0;
 
 	if (m->fd < 0) {
-		at = m->size - m->next < n ? m->size - m->next : n;
+		at = min(m->size - m->next, n);
 		memcpy(to, m->memory + m->next, at);
 	}
-	while (m->fd >= 0 && at < n) {
-		ssize_t got = pread(m->fd, (char *)to + at, n - at, m->next + at);
-		if (got < 0 && errno == EINTR)
-			continue;
+	for (ssize_t got = 1; m->fd >= 0 && at < n && got; at += got) {
+		got = pread(m->fd, (char *)to + at, n - at, m->next + at);
 		if (got < 0)
 			return refuse(m, "reading: %m (at byte %llu)", m->next + at);
-		if (!got)
-			break;
-		at += got;
 	}
 	m->next += at;
 	return at;
@@ -1252,9 +1243,9 @@ static ssize_t signature_verify(struct image *m, size_t n)
 		    memcmp(key + 2, m->signer, KEY_NUMBER))
 			continue;
 		/* It is to stand in front of what it signs: over its own line, which is longer. */
-		char *both = end - SIGNATURE_SIZE;
+		uint8_t *both = (uint8_t *)end - SIGNATURE_SIZE;
 		memcpy(both, signature + 2 + KEY_NUMBER, SIGNATURE_SIZE);
-		if (crypto_sign_ed25519_open(opened, &size, (uint8_t *)both, n + SIGNATURE_SIZE,
+		if (crypto_sign_ed25519_open(opened, &size, both, n + SIGNATURE_SIZE,
 					     key + 2 + KEY_NUMBER))
 			return refuse(m, "the signature does not match");
 		m->trusted = YES;
@@ -1271,101 +1262,82 @@ static const struct header_key {
 	unsigned most, is_number;
 	size_t to, count;
 } header_keys[] = {
-#define ONE(name, to, is_number)                                                                   \
-	{                                                                                          \
-		name, 1, is_number, offsetof(struct header, to), 0                                 \
-	}
-#define MANY(name, to, most, is_number)                                                            \
-	{                                                                                          \
-		name, most, is_number, offsetof(struct header, to), offsetof(struct header, n##to) \
-	}
-	ONE("signed", comment, NO),
-	ONE("name", name, NO),
-	ONE("version", version, NO),
-	ONE("arch", arch, NO),
-	ONE("kernel", kernel, NO),
-	ONE("created", created, YES),
-	MANY("entry", entry, WORDS_MAX, NO),
-	MANY("env", env, WORDS_MAX, NO),
-	ONE("cwd", cwd, NO),
-	ONE("user", user, NO),
-	ONE("payload", payload, NO),
-	ONE("unpacked", unpacked, YES),
-	ONE("entries", entries, YES),
-	ONE("size", size, YES),
-	ONE("chunk", chunk, YES),
-	MANY("shard", shards, SHARDS_MAX, YES),
+#define AT(field) offsetof(struct header, field)
+	{ "signed", 1, NO, AT(comment), 0 },
+	{ "name", 1, NO, AT(name), 0 },
+	{ "version", 1, NO, AT(version), 0 },
+	{ "arch", 1, NO, AT(arch), 0 },
+	{ "kernel", 1, NO, AT(kernel), 0 },
+	{ "created", 1, YES, AT(created), 0 },
+	{ "entry", WORDS_MAX, NO, AT(entry), AT(nentry) },
+	{ "env", WORDS_MAX, NO, AT(env), AT(nenv) },
+	{ "cwd", 1, NO, AT(cwd), 0 },
+	{ "user", 1, NO, AT(user), 0 },
+	{ "payload", 1, NO, AT(payload), 0 },
+	{ "unpacked", 1, YES, AT(unpacked), 0 },
+	{ "entries", 1, YES, AT(entries), 0 },
+	{ "size", 1, YES, AT(size), 0 },
+	{ "chunk", 1, YES, AT(chunk), 0 },
+	{ "shard", SHARDS_MAX, YES, AT(shards), AT(nshards) },
 };
 
-/* Takes in the value of a known key, the nth of those that it can have. */
-static int header_set(struct image *m, const struct header_key *k, unsigned n, const char *value)
+/* A field of a header, by its place in it. */
+static void *header_field(const struct header *h, size_t at)
 {
-	char *to = (char *)&m->header + k->to;
-	const char *end = value + strlen(value);
-	i64 number;
-
-	if (n >= k->most)
-		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
-	if (!k->is_number) {
-		((const char **)(void *)to)[n] = value;
-		return 0;
-	}
-	if (decimal(&value, end, &number) || value != end)
-		return refuse(m, "header: %s is not a number", k->name);
-	((u64 *)(void *)to)[n] = (u64)number;
-	return 0;
+	return (char *)(uintptr_t)h + at;
 }
 
 /* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
 static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
-			      char buf[24])
+			      char *buf)
 {
-	const char *from = (const char *)h + k->to;
-	unsigned count = k->count ? *(const unsigned *)(const void *)((const char *)h + k->count)
-				  : 1;
+	const unsigned *count = header_field(h, k->count);
+	const char *const *text = header_field(h, k->to);
+	const u64 *number = header_field(h, k->to);
 
-	if (n >= count)
+	if (n >= (k->count ? *count : 1))
 		return NULL;
 	if (!k->is_number)
-		return ((const char *const *)(const void *)from)[n];
-	format(buf, 24, "%llu", ((const u64 *)(const void *)from)[n]);
+		return text[n];
+	format(buf, 24, "%llu", number[n]);
 	return buf;
-}
-
-/* A line with the digest of a chunk: they follow each other, so the first one leads to all. */
-static int header_digest(struct image *m, const struct hash *hash, const char *line, size_t n)
-{
-	struct header *h = &m->header;
-
-	if (!h->digests) {
-		h->digests = line;
-		h->hash = hash;
-	}
-	if (h->hash != hash || line != h->digests + h->ndigests * (n + 1) ||
-	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
-		return refuse(m, "header: a digest is out of line");
-	h->ndigests++;
-	return 0;
 }
 
 /* Takes in a value. seen: how many each key has so far; unknown keys are ignored. */
 static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen)
 {
-	for (int i = 0; i < LEN(header_keys); i++) {
-		const struct header_key *k = &header_keys[i];
-		if (strcmp(key, k->name))
-			continue;
-		if (k->count)
-			++*(unsigned *)(void *)((char *)&m->header + k->count);
-		return header_set(m, k, seen[i]++, value);
-	}
+	const struct header_key *k = header_keys, *last = k + LEN(header_keys);
+	const char *end = value + strlen(value);
+	i64 number;
+
+	while (k < last && strcmp(key, k->name))
+		k++;
+	if (k == last)
+		return 0;
+	unsigned *count = header_field(&m->header, k->count);
+	unsigned n = seen[k - header_keys]++;
+	if (n >= k->most)
+		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
+	if (k->count)
+		++*count;
+	if (!k->is_number)
+		((const char **)header_field(&m->header, k->to))[n] = value;
+	else if (decimal(&value, end, &number) || value != end)
+		return refuse(m, "header: %s is not a number", k->name);
+	else
+		((u64 *)header_field(&m->header, k->to))[n] = (u64)number;
 	return 0;
 }
 
-/* Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. */
+/*
+ * Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. Those with the digest of
+ * a chunk follow each other, so the first one leads to all.
+ */
 static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 {
+	const struct hash *hash = hashes, *last = hashes + LEN(hashes);
 	char *value = memchr(line, ' ', n);
+	struct header *h = &m->header;
 
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
@@ -1373,10 +1345,18 @@ static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 	if (!value || value == line)
 		return refuse(m, "header: a line is not 'key value'");
 	*value++ = line[n] = '\0';
-	for (int i = 0; i < LEN(hashes); i++)
-		if (!strcmp(line, hashes[i].name))
-			return header_digest(m, &hashes[i], line, n);
-	return header_pair(m, line, value, seen);
+	while (hash < last && strcmp(line, hash->name))
+		hash++;
+	if (hash == last)
+		return header_pair(m, line, value, seen);
+	if (!h->ndigests++) {
+		h->digests = line;
+		h->hash = hash;
+	}
+	if (h->hash != hash || line != h->digests + (h->ndigests - 1) * (n + 1) ||
+	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
+		return refuse(m, "header: a digest is out of line");
+	return 0;
 }
 
 /* Does what the header says make sense, and fit the file? */
@@ -1439,20 +1419,16 @@ static int header_load(struct image *m, size_t n)
 /* Finds the header, and reads it if it can be trusted. Without keys there need not be one. */
 static int image_begin(struct image *m)
 {
-	static const char *const intros[] = { "launcher-image ", "untrusted comment: " };
 	uint8_t frame[8] = { 0 };
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
-	size_t some = n < 19 ? n : 19;
+	size_t some = min(n, 19);
 
 	if (got >= 0)
 		got = source_read(m, m->text, some);
 	if (got < 0)
 		return (int)got;
-	int is_ours = 0;
-	for (int i = 0; i < LEN(intros); i++)
-		is_ours |= !strncmp(m->text, intros[i], strlen(intros[i]));
-	if (!is_ours) {
+	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
 		m->next = 0; /* another skippable frame, or none */
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	}
@@ -1517,16 +1493,13 @@ static void image_rewind(struct image *m, unsigned shard)
 /* Are these n bytes the chunk of that number? */
 static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n)
 {
-	const char *name = h->hash->name;
-	const char *hex = h->digests + chunk * (strlen(name) + 2 + 2 * DIGEST_SIZE);
+	size_t name = strlen(h->hash->name);
+	const char *line = h->digests + chunk * (name + 2 + 2 * DIGEST_SIZE);
 	uint8_t digest[DIGEST_SIZE];
-	int wrong = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
+	char text[2 * DIGEST_SIZE + 1];
+	int failed = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
 
-	hex += strlen(name) + 1;
-	for (int i = 0; i < 2 * DIGEST_SIZE; i++)
-		wrong |= digit_of("0123456789abcdef", hex[i]) ^
-			 (digest[i / 2] >> 4 * (~i & 1) & 15);
-	return !wrong;
+	return !failed && !memcmp(hex(text, digest, DIGEST_SIZE), line + name + 1, 2 * DIGEST_SIZE);
 }
 
 /* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
@@ -1534,12 +1507,10 @@ static int image_fill(struct image *m)
 {
 	const struct header *h = &m->header;
 	uint8_t *to = m->in + m->in_end;
-	u64 at = m->next - m->body, n = READ_AHEAD;
+	u64 at = m->next - m->body, n = h->chunk ? min(h->size - at, h->chunk) : READ_AHEAD;
 
 	if (m->next >= m->stop)
 		return 0;
-	if (h->chunk)
-		n = h->size - at < h->chunk ? h->size - at : h->chunk;
 	ssize_t got = source_read(m, to, n);
 	if (got < 0 || !h->chunk) {
 		m->in_end += got > 0 ? got : 0;
@@ -1573,6 +1544,8 @@ enum {
 	HISTORY = 64 << 10,      /* what a match may refer back to */
 };
 
+enum { FRAME_SUM = 4, FRAME_SIZED = 8, BLOCK_SUM = 16, BLOCKS_ALONE = 32 }; /* of its flags */
+
 /* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the image ends before, or -EBADMSG. */
 static int image_need(struct image *m, size_t n)
 {
@@ -1586,64 +1559,61 @@ static int image_need(struct image *m, size_t n)
 	return 1;
 }
 
-/* The same where the image must not end: returns 1, or the refusal that says so. */
-static int image_must(struct image *m, size_t n, const char *cut)
+/* The next n bytes, where the image must not end; NULL: it does, or they can't be trusted. */
+static const uint8_t *image_must(struct image *m, size_t n, const char *cut)
 {
 	int got = image_need(m, n);
 
-	return got ? got : corrupt(m, cut);
+	if (!got)
+		corrupt(m, cut);
+	return got > 0 ? m->in + m->in_at : NULL;
 }
 
-static const uint8_t *image_take(struct image *m, size_t n)
+/* The same, and they are used: what is read next comes behind them. */
+static const uint8_t *image_take(struct image *m, size_t n, const char *cut)
 {
-	const uint8_t *p = m->in + m->in_at;
+	const uint8_t *p = image_must(m, n, cut);
 
-	m->in_at += n;
-	m->offset += n;
+	m->in_at += p ? n : 0;
+	m->offset += p ? n : 0;
 	return p;
 }
 
 static int frame_skip(struct image *m)
 {
 	static const char *const cut = "cut short in a skippable frame";
-	int got = image_must(m, 8, cut);
-	u64 left = got > 0 ? 8ULL + le32(m->in + m->in_at + 4) : 0;
+	const uint8_t *p = image_must(m, 8, cut);
+	u64 left = p ? 8ULL + le32(p + 4) : 0;
 
-	for (size_t piece; got > 0 && left; left -= piece) {
-		piece = left < READ_AHEAD ? left : READ_AHEAD;
-		if ((got = image_must(m, piece, cut)) > 0)
-			image_take(m, piece);
+	for (size_t piece; p && left; left -= piece) {
+		piece = min(left, READ_AHEAD);
+		p = image_take(m, piece, cut);
 	}
-	return got;
+	return p ? 1 : -EBADMSG;
 }
 
 /* Reads the descriptor of a standard frame: FLG, BD, content size, header checksum. */
 static int frame_standard(struct image *m)
 {
 	static const char *const cut = "cut short in a frame header";
+	const uint8_t *p = image_must(m, 7, cut);
 
-	int got = image_must(m, 7, cut);
-
-	if (got < 0)
-		return got;
-	const uint8_t *p = m->in + m->in_at + 4;
-	unsigned flags = p[0], block = p[1] >> 4, n = flags & 8 ? 10 : 2;
-	if (flags >> 6 != 1 || flags & 2 || p[1] & 0x8f || block < 4)
+	if (!p)
+		return -EBADMSG;
+	unsigned flags = p[4], block = p[5] >> 4, n = flags & FRAME_SIZED ? 10 : 2;
+	if (flags >> 6 != 1 || flags & 2 || p[5] & 0x8f || block < 4)
 		return corrupt(m, "an LZ4 frame of an unknown kind");
 	if (flags & 1)
 		return corrupt(m, "the LZ4 frame needs a dictionary");
-	if ((got = image_must(m, 4 + n + 1, cut)) < 0)
-		return got;
-	p = image_take(m, 4 + n + 1) + 4;
+	if (!(p = image_take(m, 4 + n + 1, cut)))
+		return -EBADMSG;
+	p += 4;
 	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
 		return corrupt(m, "the checksum of a frame header does not match");
 	m->inside = IN_STANDARD;
-	m->linked = !(flags & 0x20);
-	m->block_sum = flags & 0x10;
-	m->content_sum = flags & 4;
-	m->sized = flags & 8;
+	m->flags = flags;
 	m->block_max = (size_t)1 << (8 + 2 * block);
-	m->frame_size = m->sized ? le32(p + 2) | (u64)le32(p + 6) << 32 : 0;
+	m->frame_size = n > 2 ? le32(p + 2) | (u64)le32(p + 6) << 32 : UINT64_MAX;
 	XXH32_reset(&m->hash, 0);
 	return 1;
 }
@@ -1671,10 +1641,11 @@ static int frame_next(struct image *m)
 	if (magic == FRAME_MAGIC) {
 		got = frame_standard(m);
 	} else if (magic == LEGACY_MAGIC) {
-		image_take(m, 4);
+		image_take(m, 4, "");
 		m->inside = IN_LEGACY;
-		m->linked = m->sized = m->block_sum = m->content_sum = 0;
+		m->flags = BLOCKS_ALONE;
 		m->block_max = LEGACY_BLOCK;
+		m->frame_size = UINT64_MAX;
 	} else if (magic >> 4 == SKIP_MAGIC >> 4) {
 		got = frame_skip(m);
 	} else {
@@ -1688,24 +1659,25 @@ static int frame_next(struct image *m)
 static int frame_end(struct image *m)
 {
 	m->inside = IN_NONE;
-	if (m->content_sum) {
-		int got = image_must(m, 4, "cut short before the checksum of a frame");
-		if (got < 0)
-			return got;
-		if (le32(image_take(m, 4)) != XXH32_digest(&m->hash))
+	if (m->flags & FRAME_SUM) {
+		const uint8_t *p = image_take(m, 4, "cut short before the checksum of a frame");
+		if (!p)
+			return -EBADMSG;
+		if (le32(p) != XXH32_digest(&m->hash))
 			return corrupt(m, "the checksum of a frame does not match");
 	}
-	if (m->sized && m->made != m->frame_size)
+	if (m->flags & FRAME_SIZED && m->made != m->frame_size)
 		return corrupt(m, "a frame is not as long as its header says");
 	return 1;
 }
 
 /* Makes room for n bytes behind those that are decoded, of which a match can need the latest. */
-static void out_room(struct image *m, size_t n, int linked)
+static void out_room(struct image *m, size_t n)
 {
-	if (linked && m->out_end + n <= OUT_SIZE)
+	size_t keep = m->flags & BLOCKS_ALONE && !m->big.on ? 0 : min(m->out_end, HISTORY);
+
+	if (keep && m->out_end + n <= OUT_SIZE)
 		return;
-	size_t keep = !linked ? 0 : m->out_end < HISTORY ? m->out_end : HISTORY;
 	memmove(m->out, m->out + m->out_end - keep, keep);
 	m->out_at = m->out_end = keep;
 }
@@ -1713,45 +1685,43 @@ static void out_room(struct image *m, size_t n, int linked)
 /* Takes in n bytes that have been decoded behind the others. */
 static int out_made(struct image *m, size_t n)
 {
-	if (m->content_sum)
+	if (m->flags & FRAME_SUM)
 		XXH32_update(&m->hash, m->out + m->out_end, n);
 	m->out_at = m->out_end;
 	m->out_end += n;
 	m->made += n;
-	if (m->sized && m->made > m->frame_size)
-		return corrupt(m, "a frame is longer than its header says");
-	return 1;
+	return m->made > m->frame_size ? corrupt(m, "a frame is longer than its header says") : 1;
 }
 
 static const char bad_block[] = "a block does not decode";
+static const char bad_block_sum[] = "the checksum of a block does not match";
 static const char cut_in_block[] = "cut short in a block";
 
-/* Decodes a block of n bytes; a linked one sees the 64 KiB before it. */
-static int block_whole(struct image *m, size_t n, int stored)
+/* Decodes a block of n bytes, at `from`; a linked one sees the 64 KiB before it. */
+static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored)
 {
-	out_room(m, m->block_max, m->linked);
-	char *to = (char *)m->out + m->out_end;
-	const char *from = (const char *)image_take(m, n);
-	int seen = m->out_end < HISTORY ? (int)m->out_end : HISTORY;
-	int made = (int)n;
+	int made = (int)n, room = (int)m->block_max;
 
+	out_room(m, m->block_max);
+	char *to = (char *)m->out + m->out_end;
+	int seen = (int)min(m->out_end, HISTORY);
 	if (stored)
 		memcpy(to, from, n);
 	else
-		made = LZ4_decompress_safe_usingDict(from, to, (int)n, (int)m->block_max, to - seen,
-						     seen);
+		made = LZ4_decompress_safe_usingDict((const char *)from, to, (int)n, room,
+						     to - seen, seen);
 	return made < 0 ? corrupt(m, bad_block) : out_made(m, made);
 }
 
 /* Takes n bytes out of the block that is decoded in pieces; NULL: there are not so many. */
 static const uint8_t *piece_take(struct image *m, size_t n)
 {
-	int got = m->big.left < n ? corrupt(m, bad_block) : image_must(m, n, cut_in_block);
-
-	if (got < 0)
+	if (n > m->big.left) {
+		corrupt(m, bad_block);
 		return NULL;
-	const uint8_t *p = image_take(m, n);
-	if (m->block_sum)
+	}
+	const uint8_t *p = image_take(m, n, cut_in_block);
+	if (p && m->flags & BLOCK_SUM)
 		XXH32_update(&m->big.hash, p, n);
 	m->big.left -= n;
 	return p;
@@ -1776,8 +1746,8 @@ static int piece_token(struct image *m)
 
 	if (!p)
 		return -EBADMSG;
-	m->big.phase = AT_LITERALS;
-	m->big.match = *p & 15;
+	m->big.at_token = NO;
+	m->big.nibble = *p & 15;
 	m->big.literals = *p >> 4;
 	return piece_length(m, &m->big.literals);
 }
@@ -1792,10 +1762,11 @@ static int piece_match(struct image *m, size_t history)
 	const uint8_t *p = piece_take(m, 2);
 	if (!p)
 		return -EBADMSG;
-	m->big.phase = AT_MATCH;
+	m->big.at_token = YES;
 	m->big.distance = p[0] | p[1] << 8;
 	if (!m->big.distance || m->big.distance > history)
 		return corrupt(m, bad_block);
+	m->big.match = m->big.nibble;
 	int failed = piece_length(m, &m->big.match);
 	m->big.match += 4;
 	return failed;
@@ -1804,11 +1775,10 @@ static int piece_match(struct image *m, size_t history)
 /* Copies literals, as far as they are read and there is room. */
 static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.literals < room ? m->big.literals : room;
-	int got = image_must(m, 1, cut_in_block);
-
-	n = n < m->in_end - m->in_at ? n : m->in_end - m->in_at;
-	const uint8_t *p = got < 0 ? NULL : piece_take(m, n);
+	if (!image_must(m, 1, cut_in_block))
+		return -EBADMSG;
+	size_t n = min(min(m->big.literals, room), m->in_end - m->in_at);
+	const uint8_t *p = piece_take(m, n);
 	if (!p)
 		return -EBADMSG;
 	memcpy(to, p, n);
@@ -1819,7 +1789,7 @@ static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
 /* Copies of the match what there is room for; it may overlap itself. */
 static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
 {
-	size_t n = m->big.match < room ? m->big.match : room;
+	size_t n = min(m->big.match, room);
 	const uint8_t *from = to - m->big.distance;
 
 	m->big.match -= n;
@@ -1863,49 +1833,44 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
 static int block_piece(struct image *m)
 {
 	enum { PIECE = 128 << 10 };
-	ssize_t made = 0, got = 0;
+	size_t made = 0;
 
-	out_room(m, PIECE, YES);
-	while (m->big.on && made < PIECE && got >= 0) {
+	out_room(m, PIECE);
+	for (ssize_t got; m->big.on && made < PIECE; made += got) {
 		uint8_t *to = m->out + m->out_end + made;
-		if (m->big.phase == AT_TOKEN)
-			made += piece_quick(m, to, PIECE - made);
-		to = m->out + m->out_end + made;
-		if (m->big.phase == AT_TOKEN)
-			got = piece_token(m);
-		else if (m->big.phase == AT_LITERALS && m->big.literals)
-			made += got = piece_literals(m, to, PIECE - made);
-		else if (m->big.phase == AT_LITERALS)
-			got = piece_match(m, m->out_end + made);
+		if (m->big.literals)
+			got = piece_literals(m, to, PIECE - made);
 		else if (m->big.match)
-			made += got = piece_repeat(m, to, PIECE - made);
-		else
-			m->big.phase = AT_TOKEN;
+			got = piece_repeat(m, to, PIECE - made);
+		else if (!m->big.at_token)
+			got = piece_match(m, m->out_end + made);
+		else if (!(got = piece_quick(m, to, PIECE - made)))
+			got = piece_token(m);
+		if (got < 0)
+			return (int)got;
 	}
-	if (got >= 0 && (size_t)made > m->big.room)
-		got = corrupt(m, bad_block);
-	if (got < 0)
-		return (int)got;
+	if (made > m->big.room)
+		return corrupt(m, bad_block);
 	m->big.room -= made;
-	got = made ? out_made(m, made) : 1;
-	if (got > 0 && !m->big.on && m->block_sum) {
-		if ((got = image_must(m, 4, cut_in_block)) > 0 &&
-		    le32(image_take(m, 4)) != XXH32_digest(&m->big.hash))
-			got = corrupt(m, "the checksum of a block does not match");
-	}
-	return (int)got;
+	int got = out_made(m, made);
+	if (got < 0 || m->big.on || !(m->flags & BLOCK_SUM))
+		return got;
+	const uint8_t *p = image_take(m, 4, cut_in_block);
+	if (!p)
+		return -EBADMSG;
+	return le32(p) == XXH32_digest(&m->big.hash) ? 1 : corrupt(m, bad_block_sum);
 }
 
 /* Begins a large block of n bytes; one that is not compressed is nothing but literals. */
 static int block_begin(struct image *m, size_t n, int stored)
 {
-	if (!m->linked)
-		out_room(m, 0, NO);
+	out_room(m, OUT_SIZE);
 	m->big.on = YES;
 	m->big.left = n;
 	m->big.room = m->block_max;
-	m->big.phase = stored ? AT_LITERALS : AT_TOKEN;
+	m->big.at_token = !stored;
 	m->big.literals = stored ? n : 0;
+	m->big.match = 0;
 	XXH32_reset(&m->big.hash, 0);
 	return 1;
 }
@@ -1918,37 +1883,34 @@ static int is_magic(uint32_t word)
 /* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
 static int block_next(struct image *m)
 {
-	int got = image_need(m, 4);
+	int got = image_need(m, 4), legacy = m->inside == IN_LEGACY;
 
-	if (m->inside == IN_LEGACY && !got && m->in_at == m->in_end) {
-		m->inside = IN_NONE;
-		return 1;
-	}
-	if (got <= 0)
-		return got < 0 ? got : corrupt(m, cut_in_block);
-	int legacy = m->inside == IN_LEGACY;
-	uint32_t word = le32(m->in + m->in_at), n = legacy ? word : word & 0x7fffffff;
+	if (got < 0)
+		return got;
+	uint32_t word = got ? le32(m->in + m->in_at) : 0, n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
-	if (legacy && (is_magic(word) || is_padding(m, word))) {
+	int ends = got ? is_magic(word) || is_padding(m, word) : m->in_at == m->in_end;
+	if (legacy && ends) {
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
-	image_take(m, 4);
+	if (!got)
+		return corrupt(m, cut_in_block);
+	image_take(m, 4, cut_in_block);
 	if (!legacy && !word)
 		return frame_end(m);
 	if (!n || n > most)
 		return corrupt(m, "a block of an impossible size");
 	if (m->block_max > WHOLE_BLOCK)
 		return block_begin(m, n, !legacy && word >> 31);
-	size_t sum = m->block_sum ? 4 : 0;
-	if ((got = image_must(m, n + sum, cut_in_block)) < 0)
-		return got;
-	const uint8_t *p = m->in + m->in_at;
+	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
+	const uint8_t *p = image_must(m, n + sum, cut_in_block);
+	if (!p)
+		return -EBADMSG;
 	if (sum && le32(p + n) != XXH32(p, n, 0))
-		return corrupt(m, "the checksum of a block does not match");
-	got = block_whole(m, n, word >> 31);
-	image_take(m, sum);
-	return got;
+		return corrupt(m, bad_block_sum);
+	image_take(m, n + sum, cut_in_block);
+	return block_whole(m, p, n, word >> 31);
 }
 
 /* Makes at least one decoded byte readable. Returns how many are, 0 at a proper end, -errno. */
@@ -2007,14 +1969,13 @@ static struct tar tar;
 
 static int tar_read(struct tar *t, void *to, size_t size)
 {
-	for (size_t at = 0; at < size;) {
+	for (size_t at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
 			return n ? (int)n : corrupt(t->m, "the archive is cut short");
-		n = (size_t)n < size - at ? (size_t)n : size - at;
-		memcpy((char *)to + at, t->m->out + t->m->out_at, n);
-		t->m->out_at += n;
-		at += n;
+		piece = min(n, size - at);
+		memcpy((char *)to + at, t->m->out + t->m->out_at, piece);
+		t->m->out_at += piece;
 	}
 	return 0;
 }
@@ -2055,21 +2016,21 @@ static int tar_number(const uint8_t *field, int n, i64 *number)
 static int tar_clean(struct tar *t, char *path)
 {
 	char *to = path;
+	size_t n;
 
-	for (const char *from = path; *from;) {
+	for (const char *from = path; *from; from += n) {
 		from += strspn(from, "/");
-		size_t n = strcspn(from, "/");
+		n = strcspn(from, "/");
 		if (n == 2 && !memcmp(from, "..", 2))
 			return refuse(t->m, "a path with '..': %s", from);
 		if (n > NAME_MAX)
 			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, from);
-		if (n && !(n == 1 && *from == '.')) {
-			if (to != path)
-				*to++ = '/';
-			memmove(to, from, n);
-			to += n;
-		}
-		from += n;
+		if (!n || (n == 1 && *from == '.'))
+			continue;
+		if (to != path)
+			*to++ = '/';
+		memmove(to, from, n);
+		to += n;
 	}
 	*to = '\0';
 	return 0;
@@ -2099,22 +2060,18 @@ struct pax_record {
 /* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
 static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 {
-	const char *p = t->pax + *at, *end = NULL;
-	size_t left = t->pax_size - *at, length = 0, digits = 0;
+	const char *start = t->pax + *at, *end = t->pax + t->pax_size, *p = start, *equals = NULL;
+	i64 length;
 
-	if (!left)
+	if (p == end)
 		return 0;
-	for (; digits < left && digits < 6 && p[digits] >= '0' && p[digits] <= '9'; digits++)
-		length = length * 10 + p[digits] - '0';
-	r->key = p + digits + 1;
-	if (digits && length <= left && length >= digits + 4 && p[digits] == ' ' &&
-	    p[length - 1] == '\n')
-		end = memchr(r->key, '=', p + length - r->key);
-	if (!end || end == r->key)
+	if (!decimal(&p, end, &length) && *p++ == ' ' && length > p - start &&
+	    length <= end - start && start[length - 1] == '\n')
+		equals = memchr(p, '=', start + length - p);
+	if (!equals || equals == p)
 		return corrupt(t->m, "an extended header is malformed");
-	r->key_size = end - r->key;
-	r->value = end + 1;
-	r->size = p + length - 1 - r->value;
+	*r = (struct pax_record){ .key = p, .value = equals + 1, .key_size = equals - p };
+	r->size = start + length - 1 - r->value;
 	*at += length;
 	return 1;
 }
@@ -2138,22 +2095,17 @@ static int pax_time(const char *p, const char *end, struct timespec *time)
 
 static int pax_set(struct tar *t, int key, const struct pax_record *r)
 {
-	char *to = (char *)t + pax_keys[key].to;
+	void *to = (char *)t + pax_keys[key].to;
 	const char *p = r->value, *end = p + r->size;
-	int failed = 0;
+	int failed;
 
-	switch (pax_keys[key].as) {
-	case AS_TEXT:
+	if (pax_keys[key].as == AS_TIME) {
+		failed = pax_time(p, end, to);
+	} else if (pax_keys[key].as == AS_NUMBER) {
+		failed = decimal(&p, end, to) || p != end;
+	} else {
 		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
-		if (!failed)
-			format(to, PATH_MAX, "%.*s", (int)r->size, p);
-		break;
-	case AS_NUMBER:
-		failed = decimal(&p, end, (i64 *)(void *)to) || p != end;
-		break;
-	case AS_TIME:
-		failed = pax_time(p, end, (struct timespec *)(void *)to);
-		break;
+		format(to, PATH_MAX, "%.*s", (int)r->size, p);
 	}
 	if (failed)
 		return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
@@ -2182,12 +2134,11 @@ static int meta_pax(struct tar *t)
 		return failed;
 	t->pax_size = t->size;
 	while ((got = pax_next(t, &at, &r)) > 0) {
-		if (r.key_size > 11 && !memcmp(r.key, "GNU.sparse.", 11))
-			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 		int k = 0;
-		while (k < LEN(pax_keys) && (strlen(pax_keys[k].name) != r.key_size ||
-					     memcmp(pax_keys[k].name, r.key, r.key_size)))
+		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1)
 			k++;
+		if (after(r.key, "GNU.sparse."))
+			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 		if (k == LEN(pax_keys))
 			continue;
 		if (global || t->given & 1U << k)
@@ -2212,19 +2163,17 @@ static int meta_long(struct tar *t)
 	return meta_read(t, key == PAX_PATH ? t->path : t->link, PATH_MAX, "a path");
 }
 
+/* The field itself counts as blanks; old archives summed signed bytes. */
 static int header_sum_ok(const uint8_t *h)
 {
-	i64 want, plain = 8 * ' ', high = 0; /* old archives summed signed bytes */
+	i64 want, sum = 0, high = 0;
 
 	for (int i = 0; i < TAR_BLOCK; i++) {
-		plain += h[i];
-		high += h[i] >> 7;
+		uint8_t byte = i >= 148 && i < 156 ? ' ' : h[i];
+		sum += byte;
+		high += byte >> 7;
 	}
-	for (int i = 148; i < 156; i++) { /* the field itself counts as blanks */
-		plain -= h[i];
-		high -= h[i] >> 7;
-	}
-	return !tar_number(h + 148, 8, &want) && (want == plain || want == plain - 256 * high);
+	return !tar_number(h + 148, 8, &want) && (want == sum || want == sum - 256 * high);
 }
 
 /* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
@@ -2277,10 +2226,8 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 	enum { PAGE = 4096 };
 
 	for (size_t from = 0, i = 0, step;; i += step) {
-		size_t rest = n - i, page = PAGE - (at + i) % PAGE;
-		step = page < rest ? page : rest;
-		int hole = rest && !p[i] && !memcmp(p + i, p + i + 1, step - 1);
-		if (rest && !hole)
+		step = min(PAGE - (at + i) % PAGE, n - i);
+		if (step && (p[i] || memcmp(p + i, p + i + 1, step - 1)))
 			continue;
 		while (from < i) {
 			ssize_t done = pwrite(t->fd, p + from, i - from, at + from);
@@ -2289,7 +2236,7 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 			from += done;
 			t->end = at + from;
 		}
-		if (!rest)
+		if (!step)
 			return 0;
 		from = i + step;
 	}
@@ -2298,20 +2245,20 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
 /* Writes the entry's data to its file, straight out of the decoder's buffer. */
 static int entry_data(struct tar *t)
 {
-	u64 at = 0, size = t->size;
+	u64 size = t->size;
+	int failed = 0;
 
 	t->end = 0;
-	while (at < size) {
+	for (u64 at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
 		if (n <= 0)
 			return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
-		n = (u64)n < size - at ? (u64)n : size - at;
-		int failed = t->how & TAR_DISCARD ? 0
-						  : data_write(t, t->m->out + t->m->out_at, n, at);
+		piece = min(n, size - at);
+		if (!(t->how & TAR_DISCARD))
+			failed = data_write(t, t->m->out + t->m->out_at, piece, at);
 		if (failed)
 			return failed;
-		t->m->out_at += n;
-		at += n;
+		t->m->out_at += piece;
 	}
 	if (t->end < size && !(t->how & TAR_DISCARD) && ftruncate(t->fd, (off_t)size))
 		return -errno;
@@ -2446,17 +2393,18 @@ static const struct kind *kind_of(unsigned char type)
 /* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
 static int entry_attributes(struct tar *t)
 {
-	static const char prefix[] = "SCHILY.xattr.";
 	char name[256];
 	struct pax_record r;
-	size_t at = 0, skip = sizeof prefix - 1;
+	size_t at = 0;
 
 	while (pax_next(t, &at, &r) > 0) {
-		if (r.key_size <= skip || memcmp(r.key, prefix, skip))
+		const char *from = after(r.key, "SCHILY.xattr.");
+		size_t n = from ? r.value - 1 - from : 0;
+		if (!n)
 			continue;
-		if (r.key_size - skip >= sizeof name || memchr(r.key, '\0', r.key_size))
+		if (n >= sizeof name || memchr(from, '\0', n))
 			return -ERANGE;
-		format(name, sizeof name, "%.*s", (int)(r.key_size - skip), r.key + skip);
+		format(name, sizeof name, "%.*s", (int)n, from);
 		if (fsetxattr(t->fd, name, r.value, r.size, 0))
 			return -errno;
 	}
@@ -2467,27 +2415,23 @@ static int entry_attributes(struct tar *t)
 static int entry_finish(struct tar *t)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
-	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, failed = 0;
+	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, no_link = AT_SYMLINK_NOFOLLOW;
 	/* What root makes is root's, and has its mode but for special bits: two calls less. */
 	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
 
 	if (t->fd < 0) {
-		if ((chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, AT_SYMLINK_NOFOLLOW)) ||
-		    utimensat(t->dir, t->leaf, times, AT_SYMLINK_NOFOLLOW))
-			failed = -errno;
-		return failed;
+		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link))
+			return -errno;
+		return utimensat(t->dir, t->leaf, times, no_link) ? -errno : 0;
 	}
 	mode_t mode = t->mode | (is_dir && !owners ? 0700 : 0); /* or nobody fills it */
 	if ((chowns && fchown(t->fd, t->uid, t->gid)) ||
 	    ((chowns || mode & 07000) && fchmod(t->fd, mode)))
-		failed = -errno;
-	if (!failed)
-		failed = entry_attributes(t);
-	if (!failed && futimens(t->fd, times))
-		failed = -errno;
+		return -errno;
+	int failed = entry_attributes(t);
 	if (!strcmp(t->path, t->dir_path))
 		t->dir_mtime = t->mtime;
-	return failed;
+	return failed ? failed : futimens(t->fd, times) ? -errno : 0;
 }
 
 /* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
@@ -2583,13 +2527,12 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
 			failed = (int)n;
 			break; /* a shard ends in front of a header */
 		}
-		if (!(failed = tar_read(t, header, sizeof header))) {
-			more = memcmp(header, zeros, sizeof zeros);
-			failed = more ? tar_entry(t, header) : tar_end(t);
-			if (!more && how & TAR_NO_END)
-				failed = corrupt(m,
-						 "the end of the archive, before the last shard");
-		}
+		if ((failed = tar_read(t, header, sizeof header)))
+			break;
+		more = memcmp(header, zeros, sizeof zeros);
+		failed = more ? tar_entry(t, header) : tar_end(t);
+		if (!more && how & TAR_NO_END)
+			failed = corrupt(m, "the end of the archive, before the last shard");
 	}
 	tar_leave(t);
 	*left_out += t->left_out;
@@ -3754,41 +3697,37 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
 }
 
-/* Unpacks the shards that nobody else has taken. */
-static void unpack_some(struct image *m, int root, unsigned how, struct crew *crew)
-{
-	for (unsigned shard;
-	     (shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < m->header.nshards;)
-		unpack_shard(m, root, shard, how, NULL, crew);
-}
-
 /* The life of the worker. An image in shards occupies every CPU: first its directories are made. */
 static _Noreturn void worker(struct image *m, int root, unsigned how,
 			     void (*each)(const struct tar *), struct crew *crew)
 {
 	cpu_set_t cpus;
-	int status, helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+	unsigned shard = 0, shards = m->header.nshards;
+	int helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
+	int status, is_helper = NO;
 
 	worker_confine(root);
-	if (m->header.nshards < 2 || each) { /* one after the other, in their order */
-		for (unsigned shard = 0; !shard || shard < m->header.nshards; shard++)
+	if (shards < 2 || each) { /* one after the other, in their order */
+		for (; !shard || shard < shards; shard++)
 			unpack_shard(m, root, shard, how, each, crew);
 		_exit(0);
 	}
-	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_SKELETON, NULL, crew);
-	for (unsigned i = 2; i < m->header.nshards && helpers-- > 0; i++)
-		if (!fork()) { /* one that can't be had is not missed: the others do its work */
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			unpack_some(m, root, how | TAR_SHARDS, crew);
-			_exit(0);
-		}
-	unpack_some(m, root, how | TAR_SHARDS, crew);
+	how |= TAR_SHARDS;
+	unpack_shard(m, root, 0, how | TAR_SKELETON, NULL, crew);
+	for (unsigned i = 2; i < shards && helpers-- > 0 && !is_helper; i++)
+		is_helper = !fork(); /* one that can't be had is not missed */
+	if (is_helper)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while ((shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < shards)
+		unpack_shard(m, root, shard, how, NULL, crew); /* that nobody else has taken */
+	if (is_helper)
+		_exit(0);
 	while (wait(&status) > 0)
 		if (status && !__atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
 			die("a process of the unpacker was killed");
 	if (crew->failed)
 		_exit(host.code);
-	unpack_shard(m, root, 0, how | TAR_SHARDS | TAR_FINISH, NULL, crew);
+	unpack_shard(m, root, 0, how | TAR_FINISH, NULL, crew);
 	_exit(0);
 }
 
@@ -4548,21 +4487,6 @@ static int journal_open(const char *path)
 	return 0;
 }
 
-static void set_only(const char *value)
-{
-	host.only = value;
-}
-
-static void set_skip(const char *value)
-{
-	host.skip = value;
-}
-
-static void set_data(const char *value)
-{
-	host.disk = value;
-}
-
 static void set_log(const char *value)
 {
 	journal.quiet = !strcmp(value, "none");
@@ -4574,26 +4498,19 @@ static void set_log(const char *value)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*set)(const char *value);
-} cmdline_words[] = {
-	{ "launcher.only=", set_only }, /* containers to start, divided by commas */
-	{ "launcher.skip=", set_skip }, /* not to start */
-	{ "launcher.data=", set_data }, /* the disk of what is kept */
-	{ "launcher.log=", set_log },   /* console, kmsg, or none: where lines are copied to */
-};
-
 static void set_word(const char *word)
 {
-	for (int i = 0; i < LEN(cmdline_words); i++) {
-		size_t n = strlen(cmdline_words[i].name);
-		if (!strncmp(word, cmdline_words[i].name, n)) {
-			cmdline_words[i].set(word + n);
-			return;
-		}
-	}
-	if (!strncmp(word, "launcher.", 9))
+	const char *value;
+
+	if ((value = after(word, "launcher.only="))) /* containers to start, divided by commas */
+		host.only = value;
+	else if ((value = after(word, "launcher.skip="))) /* not to start */
+		host.skip = value;
+	else if ((value = after(word, "launcher.data="))) /* the disk of what is kept */
+		host.disk = value;
+	else if ((value = after(word, "launcher.log="))) /* where lines are copied to */
+		set_log(value);
+	else if (after(word, "launcher."))
 		say("'%s' on the kernel command line means nothing here", word);
 }
 
@@ -4757,12 +4674,12 @@ static void boot(void)
 /* Removes what a killed `launcher run` has left: a cgroup or directory that has its number. */
 static int remove_dead_run(int dir, const char *name)
 {
-	int pid = 0;
+	const char *number = after(name, "launcher-run-");
+	i64 pid;
 
-	for (const char *p = name + 13;
-	     !strncmp(name, "launcher-run-", 13) && *p >= '0' && *p <= '9'; p++)
-		pid = pid * 10 + *p - '0';
-	int full = pid && kill(pid, 0) ? tree_remove_entry(dir, name) : 0;
+	if (!number || decimal(&number, number + strlen(number), &pid) || !kill((pid_t)pid, 0))
+		return 0;
+	int full = tree_remove_entry(dir, name);
 	if (full) {
 		tree_empty(full - 1);
 		unlinkat(dir, name, AT_REMOVEDIR);
@@ -4836,9 +4753,7 @@ static void clear_up(void)
 /* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
 static void end_device(int command)
 {
-	static const char *const how[] = { "powering off", "restarting" };
-
-	say("%s", how[command == LINUX_REBOOT_CMD_RESTART]);
+	say(command == LINUX_REBOOT_CMD_RESTART ? "restarting" : "powering off");
 	kill(-1, SIGKILL);
 	sync();
 	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
@@ -4859,11 +4774,11 @@ static void end_device(int command)
 enum { SUPERVISE = -1 }; /* what a verb returns, instead of an exit status, to go on in part IV */
 enum { EXIT_USAGE = 2 };
 
-static unsigned options; /* of the verb: a bit for each letter; j: --json */
+static unsigned options; /* of the verb: a bit for each first letter; j: --json */
 
 static int option(char letter)
 {
-	return options >> (letter - 'a') & 1;
+	return options >> (letter & 31) & 1;
 }
 
 /* clang-format off */
@@ -5028,33 +4943,30 @@ static sigset_t signals_all(void)
 }
 
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
-static int ask_unpack(int argc, char **argv)
+static int ask_unpack(char **argv)
 {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
 	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sigset_t signals = signals_all();
 
-	(void)argc;
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
 		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
 	while (n > 1 && into[n - 1] == '/')
 		into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
-	int failed = image_find(&image, as_path(argv[0]), NO);
-	if (failed)
+	if (image_find(&image, as_path(argv[0]), NO))
 		die("%s: %s", argv[0], image.why);
 	if (mkdir(temporary, 0755))
 		die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
-	if ((failed = unpack(&image, dir, NULL, &signals)))
+	int failed = unpack(&image, dir, NULL, &signals);
+	if (failed)
 		say("%s: %s", argv[0], image.why);
-	if (!failed && rename(temporary, into)) {
+	else if ((failed = rename(temporary, into)))
 		say("%s: %m", into);
-		failed = -errno;
-	}
 	if (failed) {
 		tree_empty(dir);
 		rmdir(temporary);
@@ -5085,21 +4997,20 @@ static void run_tidy(void)
 }
 
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
-static int ask_run(int argc, char **argv)
+static int ask_run(char **argv)
 {
-	static struct container c;
 	static const int stdio[3] = { 0, 1, 2 };
 	const char *name = host.work + strlen("/run/");
+	struct container c = run;
 	struct task task;
 	sigset_t signals;
-	int failed, code = 125, skip = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1;
+	int failed, code = 125, skip = argv[1] && !strcmp(argv[1], "--") ? 2 : 1;
 
 	host.code = code;
 	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
-	c = run;
 	c.name = name;
 	c.image = as_path(argv[0]);
-	if (argc > skip)
+	if (argv[skip])
 		c.command = (const char *const *)(argv + skip);
 	signals = signals_all();
 	prepare_host("run", ".");
@@ -5123,9 +5034,9 @@ static int ask_run(int argc, char **argv)
 	return code;
 }
 
-static int ask_up(int argc, char **argv)
+static int ask_up(char **argv)
 {
-	if (argc) {
+	if (argv[0]) {
 		host.images = argv[0];
 		format(paths.data, sizeof paths.data, "%s/data", argv[0]);
 		host.data = paths.data;
@@ -5140,12 +5051,12 @@ static void print_text(const char *s)
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
 		step = good ? good : 1;
-		if (option('j') && good == 1 && (*s == '"' || *s == '\\' || *s == '\t'))
-			print("\\u%04x", (unsigned)*s);
-		else if (option('j') && !good)
-			print("\\u%04x", (unsigned char)*s < ' ' ? (unsigned)*s : 0xfffdU);
+		if (good && !(option('j') && strchr("\"\\\t", *s)))
+			print_bytes(s, step);
+		else if (!option('j'))
+			print("?");
 		else
-			print_bytes(good ? s : "?", step);
+			print("\\u%04x", good || (unsigned char)*s < ' ' ? *s : 0xfffd);
 	}
 }
 
@@ -5182,13 +5093,6 @@ static void print_end(void)
 	members = 0;
 }
 
-static const char *print_hex(char *to, const uint8_t *from, int n)
-{
-	for (int i = 0; i < n; i++)
-		format(to + 2 * i, 3, "%02x", from[i]);
-	return to;
-}
-
 /* One line of `inspect -l`. */
 static void print_entry(const struct tar *t)
 {
@@ -5221,42 +5125,33 @@ static void print_entry(const struct tar *t)
 }
 
 /* Who has signed the image, and whether that counts here: for people, or as two members. */
-static const char *signer_words(const struct image *m, char hex[2 * KEY_NUMBER + 1])
+static void print_signer(const struct image *m)
 {
-	static char line[80] = "nobody";
+	char number[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
 			  : m->trusted ? "known here"
 				       : "not known here";
 
-	*hex = '\0';
 	if (m->header.comment)
-		format(line, sizeof line, "key %s, %s", print_hex(hex, m->signer, KEY_NUMBER), how);
-	return line;
-}
-
-static void print_signer(const struct image *m)
-{
-	char hex[2 * KEY_NUMBER + 1];
-	const char *in_words = signer_words(m, hex);
-
-	print_member("signer", option('j') ? hex : in_words, NO);
+		format(line, sizeof line, "key %s, %s", hex(number, m->signer, KEY_NUMBER), how);
+	print_value(option('j') ? number : line, NO);
 	if (option('j'))
 		print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
 /* What an image says of itself; -l: and what is in it. */
-static int ask_inspect(int argc, char **argv)
+static int ask_inspect(char **argv)
 {
 	const struct header *h = &image.header;
-	char hex[2 * DIGEST_SIZE + 1], buf[24];
+	char digest[2 * DIGEST_SIZE + 1], buf[24];
 	const char *value;
 
-	(void)argc;
 	if (image_find(&image, as_path(argv[0]), YES))
 		die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
+	print_key("signer");
 	print_signer(&image);
-	print_member("digest", h->chunk ? print_hex(hex, image.digest, DIGEST_SIZE) : "none", NO);
+	print_member("digest", h->chunk ? hex(digest, image.digest, DIGEST_SIZE) : "none", NO);
 	for (int i = 0; i < LEN(header_keys) && h->chunk; i++) {
 		const struct header_key *k = &header_keys[i];
 		int is_list = option('j') && k->count;
@@ -5272,72 +5167,66 @@ static int ask_inspect(int argc, char **argv)
 		print(is_list ? "]" : "");
 	}
 	print_end();
-	if (!option('l'))
-		return 0;
-	if (unpack(&image, -1, print_entry, NULL))
+	if (option('l') && unpack(&image, -1, print_entry, NULL))
 		die("%s: %s", argv[0], image.why);
 	return 0;
 }
 
 /* Would this launcher take the image? It is unpacked into a place that goes away with it. */
-static int ask_verify(int argc, char **argv)
+static int ask_verify(char **argv)
 {
-	char hex[2 * KEY_NUMBER + 1];
 	int failed = image_find(&image, as_path(argv[0]), NO);
 
-	(void)argc;
 	if (!failed)
 		failed = unpack(&image, -1, NULL, NULL);
 	if (failed && !option('j'))
 		die("%s: %s", argv[0], image.why);
 	if (!option('j')) {
-		print("%s: ok; signer: %s\n", argv[0], signer_words(&image, hex));
+		print("%s: ok; signer: ", argv[0]);
+		print_signer(&image);
 		return 0;
 	}
 	print_member("file", argv[0], NO);
 	print_member("ok", failed ? "false" : "true", YES);
+	print_key(failed ? "why" : "signer");
 	if (failed)
-		print_member("why", image.why, NO);
+		print_value(image.why, NO);
 	else
 		print_signer(&image);
 	print_end();
 	return !!failed;
 }
 
-static int ask_version(int argc, char **argv)
+static int ask_version(char **argv)
 {
-	(void)argc, (void)argv;
+	(void)argv;
 	print("launcher %s for %s\n", VERSION, BOARD_NAME);
 	return 0;
 }
 
 /* clang-format off */
 static const struct verb {
-	const char *name, *options, *args, *help;
+	const char *name, *args, *help; /* args has its options, as [-f] */
 	int least, most; /* number of arguments */
 	enum request_kind asks;
-	int (*run)(int argc, char **argv);
+	int (*run)(char **argv);
 } verbs[] = {
-	{ "ps", "", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "f", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
-	{ "start", "", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
-	{ "stop", "", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
-	{ "restart", "", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "save", "", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
-	{ "poweroff", "", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT,
-	  NULL },
-	{ "up", "", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
-	{ "run", "", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF,
-	  ask_run },
-	{ "inspect", "lj", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1,
-	  ASK_SELF, ask_inspect },
-	{ "verify", "j", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF,
-	  ask_verify },
-	{ "unpack", "", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF,
-	  ask_unpack },
-	{ "version", "", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
-	{ "help", "", "", "print this", 0, 0, ASK_SELF, NULL },
+	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
+	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
+	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
+	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
+	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
+	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
+	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "up", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
+	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
+	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1, ASK_SELF,
+	  ask_inspect },
+	{ "verify", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
+	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
+	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
+	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
 };
 /* clang-format on */
 
@@ -5368,21 +5257,15 @@ static int ask(int argc, char **argv)
 	}
 	argc -= argc > 1 ? 2 : 1;
 	argv += 2;
-	for (char letter; argc && argv[0][0] == '-'; argc--, argv++) {
-		letter = !strcmp(argv[0], "--json")  ? 'j'
-			 : argv[0][1] && !argv[0][2] ? argv[0][1]
-						     : '-';
-		if (!strchr(v->options, letter))
-			break;
-		options |= 1U << (letter - 'a');
-	}
+	for (; argc && argv[0][0] == '-' && strstr(v->args, words("[%s]", argv[0])); argc--, argv++)
+		options |= 1U << (argv[0][strspn(argv[0], "-")] & 31);
 	if (argc < v->least || (argc && argv[0][0] == '-') || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
 	if (v->asks != ASK_SELF)
 		return ask_supervisor(v->asks, argc ? argv[0] : NULL);
-	return v->run ? v->run(argc, argv) : help();
+	return v->run ? v->run(argv) : help();
 }
 
 /* ---- 18  save ----------------------------------------------------------------------------------
@@ -5434,8 +5317,7 @@ static void save_bytes(const void *from, size_t n)
 	struct reply *r = &saver.reply;
 
 	for (size_t at = 0, piece; at < n; at += piece) {
-		piece = sizeof r->bytes - saver.filled;
-		piece = n - at < piece ? n - at : piece;
+		piece = min(n - at, sizeof r->bytes - saver.filled);
 		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
 		saver.filled += piece;
 		if (saver.filled < sizeof r->bytes)
@@ -5446,11 +5328,11 @@ static void save_bytes(const void *from, size_t n)
 	}
 }
 
-static void save_padding(u64 size)
+static void save_zeros(size_t n)
 {
-	static const char zeros[TAR_BLOCK];
+	static const char zeros[2 * TAR_BLOCK];
 
-	save_bytes(zeros, -size & (TAR_BLOCK - 1));
+	save_bytes(zeros, n);
 }
 
 /* Keeps the path of the entry for later. Returns where it is. */
@@ -5495,17 +5377,21 @@ static void save_attributes(int fd)
 	}
 }
 
-/* A number as octal digits; one that has too many of them goes into a record. */
-static void save_number(char *field, int digits, const char *key, u64 n)
+/* Octal digits, or the number itself where they are too few: the first byte tells, 0x80. */
+static void save_number(char *field, int digits, u64 n)
 {
-	char text[24];
+	int is_large = n >> 3 * digits != 0;
 
-	if (n >> 3 * digits) {
-		save_record(key, "", text, format(text, sizeof text, "%llu", n));
-		n = 0;
-	}
-	for (int i = digits; i--; n >>= 3)
-		field[i] = (char)('0' + (n & 7));
+	for (int i = digits - !is_large; i >= 0; i--, n >>= is_large ? 8 : 3)
+		field[i] = (char)(is_large ? n : '0' + (n & 7));
+	if (is_large)
+		field[0] = (char)0x80;
+}
+
+/* An owner as the container knows it; whom it does not know has made places for mounts: root. */
+static unsigned save_owner(unsigned id)
+{
+	return !saver.ids || id - (unsigned)saver.ids < IDS ? id - (unsigned)saver.ids : 0;
 }
 
 /* A name that may be too long for its field. Nothing ends it where it just fits. */
@@ -5515,29 +5401,26 @@ static void save_text(char *field, const char *key, const char *text)
 
 	if (n > 100)
 		save_record(key, "", text, n);
-	memcpy(field, text, n > 100 ? 100 : n);
+	memcpy(field, text, min(n, 100));
 }
 
-/* Writes a header: mode, type, magic and checksum are added to what is in it. */
-static void save_header(char h[TAR_BLOCK], char type, mode_t mode)
+static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64 size)
 {
 	unsigned sum = 0;
 
-	save_number(h + 100, 7, "", mode & 07777);
+	save_number(h + 100, 7, st->st_mode & 07777);
+	save_number(h + 108, 7, save_owner(st->st_uid));
+	save_number(h + 116, 7, save_owner(st->st_gid));
+	save_number(h + 124, 11, size);
+	save_number(h + 136, 11, st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);
 	memset(h + 148, ' ', 8);
 	for (int i = 0; i < TAR_BLOCK; i++)
 		sum += (unsigned char)h[i];
-	save_number(h + 148, 6, "", sum);
+	save_number(h + 148, 6, sum);
 	h[154] = '\0';
 	save_bytes(h, TAR_BLOCK);
-}
-
-/* An owner as the container knows it; whom it does not know has made places for mounts: root. */
-static unsigned save_owner(unsigned id)
-{
-	return !saver.ids || id - (unsigned)saver.ids < IDS ? id - (unsigned)saver.ids : 0;
 }
 
 /* Writes the header of an entry, with an extended one in front if it needs that. */
@@ -5547,18 +5430,13 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
-	save_number(h + 108, 7, "uid", save_owner(st->st_uid));
-	save_number(h + 116, 7, "gid", save_owner(st->st_gid));
-	save_number(h + 124, 11, "size", size);
-	save_number(h + 136, 11, "mtime", st->st_mtime < 0 ? 0 : (u64)st->st_mtime);
 	if (saver.pax_size) {
-		save_number(extended + 124, 11, "", saver.pax_size);
-		save_header(extended, 'x', 0644);
+		save_header(extended, 'x', st, saver.pax_size);
 		save_bytes(saver.pax, saver.pax_size);
-		save_padding(saver.pax_size);
+		save_zeros(-saver.pax_size & (TAR_BLOCK - 1));
 		saver.pax_size = 0;
 	}
-	save_header(h, type, st->st_mode);
+	save_header(h, type, st, size);
 }
 
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
@@ -5581,56 +5459,43 @@ static const char *save_link(const struct stat *st)
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
 static void save_data(int fd, u64 size)
 {
-	u64 at = 0;
+	int cut = NO;
 
-	for (ssize_t n = 1; at < size && n > 0; at += n) {
-		size_t want = size - at < sizeof saver.data ? size - at : sizeof saver.data;
-		n = read(fd, saver.data, want);
-		if (n < 0)
+	for (u64 at = 0, n; at < size; at += n) {
+		n = min(size - at, sizeof saver.data);
+		ssize_t got = read(fd, saver.data, n);
+		if (got < 0)
 			save_die("%s: %m", saver.path);
+		if (!got)
+			memset(saver.data, 0, n);
+		cut |= !got;
+		n = got ? (u64)got : n;
 		save_bytes(saver.data, n);
 	}
-	saver.changed += at < size;
-	memset(saver.data, 0, sizeof saver.data);
-	for (size_t n; at < size; at += n) {
-		n = size - at < sizeof saver.data ? size - at : sizeof saver.data;
-		save_bytes(saver.data, n);
-	}
-	save_padding(size);
+	saver.changed += cut;
+	save_zeros(-size & (TAR_BLOCK - 1));
 }
 
-static void save_file(int dir, const char *name)
+/* Saves a file or directory, if it still is one. A directory is walked later. */
+static void save_open(int dir, const char *name)
 {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
+	const char *other;
 
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
 		saver.changed++;
-	} else {
-		const char *other = st.st_nlink > 1 ? save_link(&st) : NULL;
-		if (!other)
-			save_attributes(fd);
-		save_entry(&st, other ? '1' : '0', other ? other : "", other ? 0 : st.st_size);
-		if (!other)
-			save_data(fd, st.st_size);
-	}
-	if (fd >= 0)
-		close(fd);
-}
-
-/* A directory is walked later, but for those that the launcher fills anew each time. */
-static void save_directory(int dir, const char *name)
-{
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st)) {
-		saver.changed++;
-	} else {
+	} else if (S_ISDIR(st.st_mode)) {
 		save_attributes(fd);
 		save_entry(&st, '5', "", 0);
-		if (!word_in("proc,sys,dev", saver.path))
+		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
 			save_name('d');
+	} else if (st.st_nlink > 1 && (other = save_link(&st))) {
+		save_entry(&st, '1', other, 0);
+	} else {
+		save_attributes(fd);
+		save_entry(&st, '0', "", st.st_size);
+		save_data(fd, st.st_size);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -5639,18 +5504,15 @@ static void save_directory(int dir, const char *name)
 /* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
 static int save_one(int dir, const char *name)
 {
-	char link[PATH_MAX] = "";
-	size_t n = saver.path_at, room = sizeof saver.path - n;
+	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
 	struct stat st;
 
-	if (format(saver.path + n, room, "%s%s", n ? "/" : "", name) < strlen(name) + !!n)
+	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		saver.changed++;
-	else if (S_ISREG(st.st_mode))
-		save_file(dir, name);
-	else if (S_ISDIR(st.st_mode))
-		save_directory(dir, name);
+	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
+		save_open(dir, name);
 	else if (S_ISLNK(st.st_mode) && readlinkat(dir, name, link, sizeof link - 1) > 0)
 		save_entry(&st, '2', link, 0);
 	else if (S_ISFIFO(st.st_mode))
@@ -5658,25 +5520,29 @@ static int save_one(int dir, const char *name)
 	return 0;
 }
 
+static void save_children(const char *path)
+{
+	int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0) {
+		saver.changed++;
+		return;
+	}
+	saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s/", path) : 0;
+	dir_each(fd, save_one);
+	close(fd);
+}
+
 /* Walks the tree, directory by directory, as they are found. */
 static _Noreturn void save(void)
 {
 	format(saver.path, sizeof saver.path, ".");
-	save_directory(saver.root, ".");
-	for (size_t at = 0; at < saver.names_end; at += strlen(saver.names + at) + 1) {
-		const char *path = saver.names + at + 1;
-		int fd = saver.names[at] == 'd'
-			     ? path_open(saver.root, path, O_RDONLY | O_DIRECTORY)
-			     : -1;
-		saver.changed += fd < 0 && saver.names[at] == 'd';
-		saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s", path) : 0;
-		if (fd >= 0) {
-			dir_each(fd, save_one);
-			close(fd);
-		}
-	}
-	memset(saver.data, 0, 2 * TAR_BLOCK);
-	save_bytes(saver.data, 2 * TAR_BLOCK);
+	save_open(saver.root, ".");
+	for (char *name = saver.names; name < saver.names + saver.names_end;
+	     name += strlen(name) + 1)
+		if (*name == 'd')
+			save_children(name + 1);
+	save_zeros(2 * TAR_BLOCK);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
 	save_end(0, "");
