@@ -4687,7 +4687,7 @@ static int remove_dead_run(int dir, const char *name)
 	return 0;
 }
 
-/* Removes the cgroup of a row that a killed `launcher up` has left; its tasks died with it. */
+/* Removes the cgroup of a row that was killed a moment ago, or with its `launcher up`. */
 static int remove_stale(int dir, const char *name)
 {
 	struct timespec moment = { .tv_nsec = 10000000 };
@@ -4744,6 +4744,8 @@ static void clear_up(void)
 {
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
+		if (cgroup.version[i])
+			dir_each(cgroup.base[i], remove_stale);
 		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		unlinkat(top, "launcher", AT_REMOVEDIR);
 		close(top);
