@@ -33,12 +33,13 @@
  *              14  inside           PID 1 of a container
  *              15  boot             a device, or a place on a laptop, made ready
  *              16  ask              what is printed, and asked
- *              17  verbs            the command line
- *              18  save             a root becomes a tar
+ *              17  policy           what it says, and what of it this kernel gives
+ *              18  verbs            the command line
+ *              19  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              19  instance         the state of each container: state x event -> action
- *              20  control          the socket that the command line asks
- *              21  loop             wait, look up, call; then main
+ *              20  instance         the state of each container: state x event -> action
+ *              21  control          the socket that the command line asks
+ *              22  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -61,6 +62,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/audit.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/openat2.h>
@@ -90,6 +92,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -171,6 +174,9 @@
 #define SYS_landlock_restrict_self 446
 #endif
 
+#define QUOTED_AGAIN(text) #text
+#define QUOTED(macro) QUOTED_AGAIN(macro)
+
 /* An image as part of this file: a row of the section `embedded`, which the linker delimits. */
 #define EMBEDDED(name, path)                                                                       \
 	__asm__(                                                                                   \
@@ -183,6 +189,15 @@ extern const struct embedded { /* offsets from the field itself: nothing has to 
 } __start_embedded[] __attribute__((weak, visibility("hidden"))),
     __stop_embedded[] __attribute__((weak, visibility("hidden")));
 EMBED
+
+/* The text of the policy, which `launcher policy` prints. */
+__asm__(
+    ".pushsection .rodata.policy, \"a\"\n"
+    ".globl policy_text\n.hidden policy_text\npolicy_text: .incbin " QUOTED(
+	CONFIG_H) "\n"
+		  ".globl policy_text_end\n.hidden policy_text_end\npolicy_text_end: .popsection");
+extern const char policy_text[] __attribute__((visibility("hidden")));
+extern const char policy_text_end[] __attribute__((visibility("hidden")));
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
@@ -2541,154 +2556,439 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
 
 /* ---- 9  cgroup ---------------------------------------------------------------------------------
  *
- * Each container has a cgroup launcher/NAME in every hierarchy that holds a controller: the one
- * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
- * Limits are written before anything runs in it. What a kernel lacks is an error, not a shrug.
+ * Each container has a cgroup launcher/NAME in the hierarchy of v2, if there is one, and in each of
+ * v1 that has a controller which v2 has not (cgroups(7); kernel: admin-guide/cgroup-v2.rst and
+ * cgroup-v1/). What a row asks is written by one table, before anything runs in there. What the
+ * kernel lacks refuses the container, unless its row tolerates that.
  */
 
-enum controller { CG_MEMORY, CG_PIDS, CG_CPU, NCONTROLLERS };
+enum { V2 = 0, NCONTROLLERS = NEED_HUGETLB + 1, CGROUP_MAGIC = 0x27e0eb };
 
 static const struct {
-	const char *name, *option;
-} controllers[] = {
-	[CG_MEMORY] = { "memory", "CONFIG_MEMCG" },
-	[CG_PIDS] = { "pids", "CONFIG_CGROUP_PIDS" },
-	[CG_CPU] = { "cpu", "CONFIG_CFS_BANDWIDTH" },
+	char v2[8], v1[8], option[56];
+} controllers[NCONTROLLERS] = {
+	[NEED_DEVICES] = { "devices", "devices",
+			   "CONFIG_CGROUP_BPF, or for v1 CONFIG_CGROUP_DEVICE" },
+	[NEED_MEMORY] = { "memory", "memory", "CONFIG_MEMCG" },
+	[NEED_SWAP] = { "swap", "swap", "CONFIG_MEMCG_SWAP, swapaccount=1" },
+	[NEED_PIDS] = { "pids", "pids", "CONFIG_CGROUP_PIDS" },
+	[NEED_CPU] = { "cpu", "cpu", "CONFIG_CGROUP_SCHED, CONFIG_CFS_BANDWIDTH" },
+	[NEED_CPUSET] = { "cpuset", "cpuset", "CONFIG_CPUSETS" },
+	[NEED_IO] = { "io", "blkio", "CONFIG_BLK_DEV_THROTTLING" },
+	[NEED_HUGETLB] = { "hugetlb", "hugetlb", "CONFIG_CGROUP_HUGETLB" },
 };
 
 static struct {
-	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has no such controller here */
-	int base[NCONTROLLERS];    /* directory of our cgroups in its hierarchy */
-	char why[128];             /* what could not be set, and why */
+	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has none here, or no row asks for it */
+	int base[NCONTROLLERS];    /* our directory in [V2] and in those hierarchies of v1; or -1 */
+	const char *name;          /* of that directory, or "." for the top */
+	char why[160];             /* what could not be set, and why */
 } cgroup;
 
-#define FIELD(name) offsetof(struct container, name)
-enum { NO_FIELD = -1 };
-
-static const struct knob {
-	enum controller on;
-	int optional;        /* a kernel without the file has nothing to limit */
-	const char *v2, *v1; /* its file; NULL: that version needs none */
-	const char *tail;    /* v2: follows the value */
-	int field;           /* of struct container, or FIXED */
-	u64 otherwise;       /* the value when the row says nothing */
-} knobs[] = {
-	{ CG_MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max),
-	  DEFAULT_MEMORY },
-	{ CG_MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max),
-	  DEFAULT_MEMORY },
-	{ CG_MEMORY, YES, "memory.swap.max", NULL, "", NO_FIELD, 0 },
-	{ CG_MEMORY, NO, "memory.oom.group", NULL, "", NO_FIELD, 1 },
-	{ CG_PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), DEFAULT_PIDS },
-	{ CG_CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), DEFAULT_CPU },
+enum knob_kind {
+	NUMBER,
+	SHARED, /* it is a share of what the cgroup above has */
+	SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
+	SHARES, /* v1: 1024 is what 100 is on v2 */
+	BFQ,    /* for that scheduler, whose weights end at 1000 */
+	WORDS,  /* a string */
+	DISK,   /* of struct io, and written for each disk */
 };
 
-static u64 knob_value(const struct knob *k, const struct container *c)
-{
-	u64 value = 0;
+#define FIELD(name) #name, offsetof(struct container, name)
+#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, DISK
 
-	if (k->field != NO_FIELD)
-		memcpy(&value, (const char *)c + k->field, sizeof value);
-	return value ? value : k->otherwise;
-}
+static const struct knob {
+	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
+	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
+	enum need need;
+	enum knob_kind kind;
+	char v1[34];        /* its file; "": v1 can't do it */
+	char v2[17];        /* its file, if not called as the field; * is the size of pages */
+	char also[8];       /* v2: behind the value; of a disk, before it */
+	char option[25];    /* if it takes another than the controller */
+	unsigned otherwise; /* the value if the row has none */
+} knobs[] = {
+	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
+	  .otherwise = DEFAULT_MEMORY },
+	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
+	{ FIELD(memory.high), NEED_MEMORY, NUMBER },
+	{ FIELD(memory.low), NEED_MEMORY, SHARED },
+	{ FIELD(memory.min), NEED_MEMORY, SHARED },
+	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .otherwise = 1 },
+	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
+	  .otherwise = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
+	  .option = "Linux 5.14" },
+	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
+	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
+	{ FIELD(cpu.mems), NEED_CPUSET, WORDS, "cpuset.mems", "cpuset.mems" },
+	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
+	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
+	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
+	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
+	{ FIELD(io.weight), NEED_IO, NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, BFQ, "blkio.bfq.weight", "io.bfq.weight",
+	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+};
 
 static u64 memory_max(const struct container *c)
 {
-	return knob_value(&knobs[0], c);
+	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
 }
 
-static int is_cgroup2(const char *path)
+static u64 knob_number(const struct knob *k, const void *row)
+{
+	u64 n = 0;
+
+	if (k->field && k->kind != WORDS)
+		memcpy(&n, (const char *)row + k->field, sizeof n);
+	return n ? n : k->otherwise;
+}
+
+/* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
+static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32])
+{
+	u64 n = knob_number(k, row);
+	const char *also = version == 2 ? k->also : "";
+
+	if (k->kind == WORDS)
+		return *(const char *const *)((const char *)row + k->field);
+	if ((!n && k->kind != SWAP) || (!k->field && version == 1))
+		return NULL;
+	if (k->kind == SWAP && version == 1)
+		n += memory_max(row);
+	if (k->kind == SHARES && version == 1)
+		n = n * 1024 / 100;
+	if (k->kind == BFQ && n > 1000)
+		n = 1000;
+	format(text, 32, "%s%llu%s", k->kind == DISK ? also : "", n, k->kind == DISK ? "" : also);
+	return text;
+}
+
+/* Where our cgroups with this knob are. */
+static int knob_base(const struct knob *k)
+{
+	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
+}
+
+/* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
+static const char *knob_given(const struct knob *k, const char *name, const struct container *c,
+			      char path[96])
+{
+	const char *file = cgroup.version[k->need] == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
+	size_t n = strcspn(file, "*");
+
+	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
+	       file + n + !!file[n]);
+	return *file && !faccessat(knob_base(k), path, F_OK, 0) ? path : NULL;
+}
+
+/* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
+static int knob_missing(const struct knob *k, const char *name, const struct container *c)
+{
+	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
+	int version = cgroup.version[k->need];
+	struct sysinfo memory = { 0 };
+	char path[96];
+
+	sysinfo(&memory);
+	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap))
+		return 0;
+	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
+		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path))
+			return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
+	       controllers[k->need].v2, version ? " that has it" : "",
+	       version == 1 && !*k->v1 ? "cgroup v2"
+	       : *k->option            ? k->option
+				       : controllers[need].option);
+	return -ENOTSUP;
+}
+
+static int cgroup_failed(const char *what, const char *value, int failed)
+{
+	format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", what, value, strerror(-failed));
+	return failed;
+}
+
+/* Writes what a row asks, of a container or of a disk, to the cgroup of that name. */
+static int knobs_set(const char *name, const struct container *c, const void *row, const char *disk)
+{
+	char path[96], text[32], value[96];
+
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
+		if ((k->kind == DISK) != !!*disk || !asked)
+			continue;
+		const char *file = knob_given(k, name, c, path);
+		format(value, sizeof value, "%s%s", disk, asked);
+		int failed = file ? file_write(knob_base(k), file, value)
+				  : knob_missing(k, name, c);
+		if (failed)
+			return file ? cgroup_failed(strchr(file, '/') + 1, value, failed) : failed;
+	}
+	return 0;
+}
+
+/* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
+static void cpuset_inherit(int dir, const char *name)
+{
+	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
+	char path[96], text[256];
+
+	for (int i = 0; i < LEN(files); i++) {
+		format(path, sizeof path, "%s/../%s", name, files[i]);
+		if (file_read(dir, path, text, sizeof text) > 0) {
+			format(path, sizeof path, "%s/%s", name, files[i]);
+			file_write(dir, path, text);
+		}
+	}
+}
+
+/* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
+static int base_open(int dir, const char *top, int magic)
 {
 	struct statfs fs;
+	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
 
-	return !statfs(path, &fs) && (int)fs.f_type == CGROUP2_MAGIC;
+	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
+		mkdirat(fd, cgroup.name, 0755);
+		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	close(fd);
+	return base;
 }
 
-/* Opens the directory where our cgroups will be; on v2 the controller is handed down to them. */
-static int base_open(const char *root, const char *base, const char *hand_down)
+/* Does the row need that controller? One more than it needs does no harm. */
+static int controller_needed(enum need controller, const struct container *c)
 {
-	int top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir = -1, failed = 0;
+	char text[32];
+	int needed = controller == NEED_DEVICES;
 
-	if (top < 0)
-		return -errno;
-	if (mkdirat(top, base, 0755) && errno != EEXIST)
-		failed = -errno;
-	if (!failed && (dir = openat(top, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-		failed = -errno;
-	if (!failed && hand_down)
-		failed = file_write(top, "cgroup.subtree_control", hand_down);
-	if (!failed && hand_down)
-		failed = file_write(dir, "cgroup.subtree_control", hand_down);
-	close(top);
-	if (failed && dir >= 0)
-		close(dir);
-	return failed ? failed : dir;
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
+		needed |= k->need == controller &&
+			  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
+	for (const struct setting *s = c->cgroup; s && s->name; s++)
+		needed |= !!strstr(s->name, controllers[controller].v2);
+	return needed;
+}
+
+static int bpf(int command, union bpf_attr *attr, size_t size)
+{
+	long result = syscall(SYS_bpf, command, attr, size);
+
+	return result < 0 ? -errno : (int)result;
+}
+
+/* Gives our cgroups a controller of v2: those above have to hand it down. */
+static int v2_open(int controller)
+{
+	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+					    .attach_type = BPF_CGROUP_DEVICE } };
+	char plus[16];
+
+	if (controller == NEED_DEVICES) /* no controller, but programs */
+		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
+	format(plus, sizeof plus, "+%s", controllers[controller].v2);
+	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
+	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
 }
 
 /*
  * Finds the controllers, where every distribution mounts them; any may be missing afterwards. Our
- * cgroups go below the one called base, or "." for the top.
+ * cgroups go below the one of that name, or "." for the top.
  */
-static void cgroup_open(const char *base)
+static void cgroup_open(const char *name)
 {
-	const char *v2 = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-	char path[64], have[256] = "";
-	int top = open(v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char text[24];
 
-	if (top >= 0 && is_cgroup2(v2))
-		file_read(top, "cgroup.controllers", have, sizeof have);
-	if (top >= 0)
-		close(top);
-	for (int i = 0; i < NCONTROLLERS; i++) {
-		int is_v2 = word_in(have, controllers[i].name);
-		format(path, sizeof path, "%s%s", is_v2 ? "+" : "/sys/fs/cgroup/",
-		       controllers[i].name);
-		cgroup.base[i] = is_v2 ? base_open(v2, base, path) : base_open(path, base, NULL);
-		cgroup.version[i] = cgroup.base[i] < 0 ? 0 : is_v2 ? 2 : 1;
+	cgroup.name = name;
+	memset(cgroup.base, -1, sizeof cgroup.base);
+	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
+	if (cgroup.base[V2] < 0)
+		cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
+		int needed = controller_needed((enum need)i, &run);
+		for (int j = 0; j < NCONTAINERS; j++)
+			needed |= controller_needed((enum need)i, &containers[j]);
+		int is_v2 = needed && !v2_open(i);
+		if (needed && !is_v2)
+			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
+		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
+			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
+		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
+	close(top);
+	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
+		for (int j = 0; j < NCONTAINERS && k->kind == SHARED; j++)
+			sum += knob_number(k, &containers[j]);
+		format(text, sizeof text, "%llu", sum);
+		if (sum && strcmp(name, "."))
+			file_write(cgroup.base[V2], k->name, text);
+	}
+}
+
+/* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
+static int device_number(const struct device *d, mode_t *type, dev_t *number)
+{
+	struct stat st;
+	int missing = stat(d->path, &st) ? errno : 0;
+
+	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
+	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
+	if (missing == ENOENT && d->type)
+		return 0;
+	int named = !d->type || (*type == (d->type == 'b' ? S_IFBLK : S_IFCHR) &&
+				 *number == makedev((unsigned)d->major, (unsigned)d->minor));
+	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK))
+		return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path,
+	       missing ? strerror(missing)
+	       : named ? "it is no device"
+		       : "it is not the device that the policy names");
+	return missing ? -missing : -ENODEV;
 }
 
 /* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
 static int cgroup_make(const char *name, const struct container *c)
 {
-	char file[96], value[48];
-	int failed;
+	char text[128];
+	mode_t type;
+	dev_t number;
 
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const char *knob = cgroup.version[k->on] == 2 ? k->v2 : k->v1;
-		if (!cgroup.version[k->on]) {
-			format(cgroup.why, sizeof cgroup.why,
-			       "%s: no %s controller (%s, or a mount)", k->v2,
-			       controllers[k->on].name, controllers[k->on].option);
-			return -ENOTSUP;
-		}
-		if (!knob)
-			continue;
-		failed = mkdirat(cgroup.base[k->on], name, 0755) && errno != EEXIST ? -errno : 0;
-		format(file, sizeof file, "%s/%s", name, knob);
-		format(value, sizeof value, "%llu%s", knob_value(k, c),
-		       cgroup.version[k->on] == 2 ? k->tail : "");
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
+			return cgroup_failed("a cgroup", name, -errno);
+	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
+	int failed = knobs_set(name, c, c, "");
+	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
+		failed = device_number(&(struct device){ .path = d->device }, &type, &number);
+		format(text, sizeof text, "%u:%u ", major(number), minor(number));
 		if (!failed)
-			failed = file_write(cgroup.base[k->on], file, value);
-		if (failed && !(k->optional && failed == -ENOENT)) {
-			errno = -failed;
-			format(cgroup.why, sizeof cgroup.why, "%s = %s: %m", knob, value);
-			return failed;
-		}
+			failed = knobs_set(name, c, d, text);
 	}
-	return 0;
+	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
+		format(text, sizeof text, "%s/%s", name, s->name);
+		failed = -ENOENT; /* until the hierarchy is found that has the file */
+		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
+			if (cgroup.base[i] >= 0)
+				failed = file_write(cgroup.base[i], text, s->value);
+		if (failed)
+			cgroup_failed(s->name, s->value, failed);
+	}
+	return failed;
+}
+
+enum { MOST_DEVICES = 8 + 1 + 8 }; /* of all, the console, and those of its row */
+
+/* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
+static int devices_v2(const char *name, const struct device *d, int n)
+{
+#define OP(code, to, from, skip, value)                                                            \
+	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
+	struct bpf_insn program[5 + 7 * MOST_DEVICES], *p = program;
+
+	for (int word = 0; word < 3; word++)
+		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
+	for (; n--; d++) { /* without the access that is granted, the type is what is left */
+		int access = BPF_DEVCG_ACC_MKNOD | (d->may & (READ | WRITE)) << 1;
+		int type = d->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_X, 0, 2, 0, 0);
+		*p++ = OP(BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, ~(access << 16));
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 4, type);
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, d->major);
+		*p++ = OP(BPF_JMP | (d->minor < 0 ? BPF_JGT : BPF_JNE), 4, 0, 2, d->minor);
+		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
+		*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	}
+	*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+				.insn_cnt = (unsigned)(p - program),
+				.insns = (uintptr_t)program,
+				.license = (uintptr_t) "ISC" };
+	int fd = bpf(BPF_PROG_LOAD, &attr, offsetof(union bpf_attr, log_level));
+	if (fd < 0)
+		return fd;
+	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
+				 .attach_bpf_fd = (unsigned)fd,
+				 .attach_type = BPF_CGROUP_DEVICE };
+	/* Without a flag it is the only one: at once it takes the place of an older one. */
+	int failed = bpf(BPF_PROG_ATTACH, &attr, offsetof(union bpf_attr, replace_bpf_fd));
+	close(dir);
+	close(fd);
+	return failed;
+}
+
+static int devices_v1(const char *name, const struct device *d, int n)
+{
+	char path[64], text[48];
+	int dir = cgroup.base[NEED_DEVICES];
+
+	format(path, sizeof path, "%s/devices.deny", name);
+	int failed = file_write(dir, path, "a");
+	format(path, sizeof path, "%s/devices.allow", name);
+	for (; n-- && !failed; d++) {
+		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
+		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
+		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
+		       d->may & WRITE ? "w" : "");
+		failed = file_write(dir, path, text);
+	}
+	return failed;
+}
+
+/*
+ * Leaves its cgroup the devices of its row, and those that everybody has; not before its image is
+ * unpacked, for that may have to be read from another one. cgroup.why explains a failure.
+ */
+static int cgroup_devices(const char *name, const struct container *c)
+{
+#define NODE(m, t, x, y)                                                                           \
+	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
+#define ALWAYS_NODE(x, y) NODE(READ | WRITE, 'c', x, y)
+	struct device list[MOST_DEVICES] = {
+		/* the last: the terminals of its own devpts */
+		ALWAYS_NODE(1, 3), ALWAYS_NODE(1, 5), ALWAYS_NODE(1, 7), ALWAYS_NODE(1, 8),
+		ALWAYS_NODE(1, 9), ALWAYS_NODE(5, 0), ALWAYS_NODE(5, 2), ALWAYS_NODE(136, -1)
+	};
+	struct stat st;
+	mode_t type;
+	dev_t number;
+	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
+
+	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
+		list[n++] = NODE(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
+	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
+		failed = device_number(d, &type, &number);
+		if (!failed)
+			list[n++] = NODE(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
+					 minor(number));
+		else if (failed != -ENOENT || !(d->may & OPTIONAL))
+			return failed;
+	}
+	failed = version == 2 ? devices_v2(name, list, n)
+		 : version    ? devices_v1(name, list, n)
+			      : -ENOTSUP;
+	if (!failed || c->tolerate & LACK(DEVICES))
+		return 0;
+	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
 }
 
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
 static int cgroup_place(const char *name, struct clone3_args *args)
 {
-	int i = 0;
-
-	while (i < NCONTROLLERS && cgroup.version[i] != 2)
-		i++;
-	if (i == NCONTROLLERS)
+	if (cgroup.base[V2] < 0)
 		return 0;
-	int dir = openat(cgroup.base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
@@ -2703,43 +3003,44 @@ static int cgroup_join(const char *name, int placed)
 	int failed = 0;
 
 	format(path, sizeof path, "%s/cgroup.procs", name);
-	for (int i = 0; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.version[i] == 1 || (cgroup.version[i] == 2 && !placed))
+	for (int i = placed ? V2 + 1 : V2; i < NCONTROLLERS && !failed; i++)
+		if (cgroup.base[i] >= 0)
 			failed = file_write(cgroup.base[i], path, "0");
 	return failed;
 }
 
-static u64 cgroup_number(const char *name, enum controller on, const char *v2, const char *v1,
-			 const char *key)
+static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key)
 {
 	char path[96];
 	u64 n = 0;
+	int is_v2 = cgroup.version[NEED_MEMORY] == 2;
 
-	format(path, sizeof path, "%s/%s", name, cgroup.version[on] == 2 ? v2 : v1);
-	return file_number(cgroup.base[on], path, key, &n) ? 0 : n;
+	format(path, sizeof path, "%s/%s", name, is_v2 ? v2 : v1);
+	return file_number(cgroup.base[is_v2 ? V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
 static u64 cgroup_oom_kills(const char *name)
 {
-	return cgroup_number(name, CG_MEMORY, "memory.events", "memory.oom_control", "oom_kill");
+	return memory_number(name, "memory.events", "memory.oom_control", "oom_kill");
 }
 
 /* Bytes charged to it now. */
 static u64 cgroup_memory(const char *name)
 {
-	return cgroup_number(name, CG_MEMORY, "memory.current", "memory.usage_in_bytes", "");
+	return memory_number(name, "memory.current", "memory.usage_in_bytes", "");
 }
 
-/* Kills all that is in it, at once (v2, Linux 5.14). Without that, the pid namespace does it. */
+/*
+ * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
+ * kills what is cloned into it later, too.
+ */
 static void cgroup_kill(const char *name)
 {
 	char path[64];
 
 	format(path, sizeof path, "%s/cgroup.kill", name);
-	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i] == 2)
-			file_write(cgroup.base[i], path, "1");
+	file_write(cgroup.base[V2], path, "1");
 }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
@@ -2752,18 +3053,6 @@ static int cgroup_remove(const char *name)
 		    errno != EBADF)
 			failed = -errno;
 	return failed;
-}
-
-/* What a device of the policy is, by its node outside. */
-static int device_number(const struct device *d, mode_t *type, dev_t *number)
-{
-	struct stat st;
-
-	if (stat(d->path, &st))
-		return -errno;
-	*type = st.st_mode & S_IFMT;
-	*number = st.st_rdev;
-	return 0;
 }
 
 /* ---- 10  mount ---------------------------------------------------------------------------------
@@ -2978,8 +3267,8 @@ static int confine(u64 keep, int ambient)
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
-#define WORDS(...) #__VA_ARGS__
-#define CALLS(...) WORDS(__VA_ARGS__)
+#define CALLS_AS_TEXT(...) #__VA_ARGS__
+#define CALLS(...) CALLS_AS_TEXT(__VA_ARGS__)
 
 /* clang-format off */
 static const struct {
@@ -4617,9 +4906,9 @@ static void introduce(void)
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
 	    kernel.machine, (u64)memory.totalram * memory.mem_unit >> 20);
-	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers",
-	    versions[cgroup.version[CG_MEMORY]], versions[cgroup.version[CG_PIDS]],
-	    versions[cgroup.version[CG_CPU]], NCONTAINERS);
+	say("cgroup: memory %s, pids %s, cpu %s, devices %s", versions[cgroup.version[NEED_MEMORY]],
+	    versions[cgroup.version[NEED_PIDS]], versions[cgroup.version[NEED_CPU]],
+	    versions[cgroup.version[NEED_DEVICES]]);
 	say(any_key() ? "images: signed by one of %d keys"
 		      : "images: no key; unsigned images accepted",
 	    any_key());
@@ -4734,8 +5023,7 @@ static void prepare_up(void)
 		die("process %d supervises the containers of this machine already", lock.l_pid);
 	}
 	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i])
-			dir_each(cgroup.base[i], remove_stale);
+		dir_each(cgroup.base[i], remove_stale);
 	introduce();
 }
 
@@ -4744,8 +5032,7 @@ static void clear_up(void)
 {
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
-		if (cgroup.version[i])
-			dir_each(cgroup.base[i], remove_stale);
+		dir_each(cgroup.base[i], remove_stale);
 		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		unlinkat(top, "launcher", AT_REMOVEDIR);
 		close(top);
@@ -4825,6 +5112,54 @@ static void print_bytes(const char *s, size_t n)
 }
 
 #define print(...) print_bytes(scratch, format(scratch, sizeof scratch, __VA_ARGS__))
+
+/* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
+static void print_text(const char *s)
+{
+	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
+		good = text_length(s, n);
+		step = good ? good : 1;
+		if (good && !(option('j') && strchr("\"\\\t", *s)))
+			print_bytes(s, step);
+		else if (!option('j'))
+			print("?");
+		else
+			print("\\u%04x", good || (unsigned char)*s < ' ' ? *s : 0xfffd);
+	}
+}
+
+/* An object: lines of `key value`, or with --json one line of all; `members` counts them. */
+static int members;
+
+static void print_key(const char *key)
+{
+	if (option('j'))
+		print("%s\"%s\": ", members++ ? ", " : "{ ", key);
+	else
+		print("%-10s ", key);
+}
+
+/* bare: with --json it is no string, but a number or a word of its own. */
+static void print_value(const char *value, int bare)
+{
+	const char *quote = option('j') && !bare ? "\"" : "";
+
+	print("%s", quote);
+	print_text(value);
+	print("%s%s", quote, option('j') ? "" : "\n");
+}
+
+static void print_member(const char *key, const char *value, int bare)
+{
+	print_key(key);
+	print_value(value, bare);
+}
+
+static void print_end(void)
+{
+	print(option('j') ? " }\n" : "");
+	members = 0;
+}
 
 /* Two units at most: 45s, 3m10s, 7h02m, 12d05h. */
 static const char *print_time(char buf[16], u64 ms)
@@ -4913,7 +5248,236 @@ static int ask_supervisor(enum request_kind kind, const char *name)
 	}
 }
 
-/* ---- 17  verbs ---------------------------------------------------------------------------------
+/* ---- 17  policy --------------------------------------------------------------------------------
+ *
+ * What the policy says, in its own words, and what of that this kernel gives: found out by trying
+ * or, of another kernel, from its configuration.
+ */
+
+/* Names the policy: the hash of its text and of the keys that came from elsewhere. */
+static const char *policy_digest(char to[2 * DIGEST_SIZE + 1])
+{
+	blake2s_state state;
+	uint8_t digest[DIGEST_SIZE];
+
+	blake2s_init(&state, DIGEST_SIZE);
+	blake2s_update(&state, (const uint8_t *)policy_text, policy_text_end - policy_text);
+	for (const char *const *key = more_keys; *key; key++)
+		blake2s_update(&state, (const uint8_t *)*key, strlen(*key));
+	blake2s_final(&state, digest, DIGEST_SIZE);
+	return hex(to, digest, DIGEST_SIZE);
+}
+
+static const struct container *container_named(const char *name)
+{
+	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
+		if (!strcmp(c->name, name))
+			return c;
+	die("there is no container '%s'", name);
+}
+
+/* The text of the policy; of one container, its row: from its [ to the end of a line that closes it. */
+static int ask_policy(char **argv)
+{
+	char digest[2 * DIGEST_SIZE + 1], name[48];
+	const char *from = policy_text, *to = policy_text_end;
+
+	if (argv[0]) {
+		format(name, sizeof name, "= \"%s\",", container_named(argv[0])->name);
+		const char *at = memmem(from, to - from, name, strlen(name));
+		const char *end = at ? memmem(at, to - at, "\n\t},", 4) : NULL;
+		const char *start = at ? memrchr(from, '[', at - from) : NULL;
+		if (!end || !start)
+			die("the row of '%s' does not look like one", argv[0]);
+		from = start;
+		to = end + 4;
+	}
+	print("/* policy: %s */\n", policy_digest(digest));
+	print_bytes(from, to - from);
+	print("%s", argv[0] ? "\n" : "");
+	return 0;
+}
+
+/* What takes something of the kernel beside the knobs of a cgroup. `sign`: a file that tells. */
+static const struct feature {
+	const char *name, *option, *sign;
+	enum need need; /* NEEDS: nobody can do without it */
+	size_t field, size;
+} features[] = {
+#define ASKED_BY(name) offsetof(struct container, name), sizeof(((struct container *)0)->name)
+	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS, 0, 0 },
+	{ "namespace: mount", "CONFIG_NAMESPACES", "/proc/self/ns/mnt", NEEDS, 0, 0 },
+	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS, 0, 0 },
+	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS, 0, 0 },
+	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS, 0, 0 },
+	{ "namespace: cgroup", "CONFIG_CGROUPS", "/proc/self/ns/cgroup", NEEDS, 0, 0 },
+	{ "userns", "CONFIG_USER_NS", "/proc/self/ns/user", NEED_USERNS, 0, 0 },
+	{ "may", "CONFIG_SECCOMP_FILTER", "/proc/sys/kernel/seccomp", NEED_SECCOMP, 0, 0 },
+	{ "devices", "CONFIG_CGROUP_BPF", NULL, NEED_DEVICES, 0, 0 },
+	{ "root", "CONFIG_OVERLAY_FS", "/sys/module/overlay", NEED_OVERLAY, ASKED_BY(root) },
+	{ "clock", "CONFIG_TIME_NS", "/proc/self/ns/time", NEED_TIMENS, ASKED_BY(clock) },
+	{ "writable", "CONFIG_SECURITY_LANDLOCK", NULL, NEED_LANDLOCK, ASKED_BY(writable) },
+	{ "label", "CONFIG_SECURITY", NULL, NEED_LABEL, ASKED_BY(label) },
+};
+
+/* Newer ways to do things, each with an older one behind it. */
+static const struct {
+	const char *name, *since;
+	long number;
+} interfaces[] = {
+	{ "clone3", "Linux 5.3", SYS_clone3 },
+	{ "openat2", "Linux 5.6", SYS_openat2 },
+	{ "close_range", "Linux 5.9", SYS_close_range },
+	{ "pidfd_send_signal", "Linux 5.1", SYS_pidfd_send_signal },
+};
+
+static struct {
+	const char *config; /* the configuration of a kernel; NULL: this kernel is asked */
+	size_t size;
+	int missing; /* what is asked, and can't be had */
+} check;
+
+static int feature_asked(const struct feature *f, const struct container *c)
+{
+	static const char zeros[64];
+
+	if (f->need == NEED_USERNS && c->userns == HOST)
+		return 0;
+	return !f->size || memcmp((const char *)c + f->field, zeros, f->size);
+}
+
+/* Does this kernel have it? */
+static int feature_given(const struct feature *f)
+{
+	char text[64];
+
+	if (f->need == NEED_DEVICES)
+		return cgroup.version[NEED_DEVICES];
+	if (f->need == NEED_LANDLOCK)
+		return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+	if (f->need == NEED_LABEL)
+		return file_read(AT_FDCWD, "/proc/self/attr/current", text, sizeof text) > 0;
+	return !access(f->sign, F_OK) ||
+	       (f->need == NEED_OVERLAY && syscall(SYS_fsopen, "overlay", 0) >= 0);
+}
+
+/* "y", "m" or NULL, as the configuration says of the first of its options that it has. */
+static const char *config_says(const char *option)
+{
+	char line[64];
+
+	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
+		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
+		const char *at = memmem(check.config, check.size, line, n);
+		if (at && at + n < check.config + check.size && strchr("ym", at[n]))
+			return at[n] == 'y' ? "given" : "module";
+	}
+	return NULL;
+}
+
+/* One line: what is asked by whom, and what becomes of it. state NULL: it is missing. */
+static void check_print(const char *name, const char *what, const char *asked, const char *state,
+			const char *takes, int tolerated)
+{
+	const char *word = state ? state : tolerated ? "tolerated" : "missing";
+
+	check.missing += !state && !tolerated;
+	if (option('j')) {
+		print_member("container", name, NO);
+		print_member("knob", what, NO);
+		print_member("asked", asked, NO);
+		print_member("state", word, NO);
+		print_member("option", takes, NO);
+		print_end();
+	} else {
+		print("%-12s %-18s %-16s %-9s %s\n", name, what, asked, word, state ? "" : takes);
+	}
+}
+
+static void check_container(const struct container *c, const char *probe)
+{
+	char path[96], text[32];
+
+	for (const struct feature *f = features; f < features + LEN(features); f++) {
+		int lacks = f->need < NEEDS && c->tolerate >> f->need & 1;
+		if (feature_asked(f, c))
+			check_print(c->name, f->name, "yes",
+				    check.config       ? config_says(f->option)
+				    : feature_given(f) ? "given"
+						       : NULL,
+				    f->option, lacks);
+	}
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		const struct io *disk = c->io.max;
+		const char *asked = NULL, *state = NULL;
+		const char *takes = *k->option ? k->option : controllers[k->need].option;
+		if (k->kind != DISK)
+			asked = knob_asked(k, c, 0, text);
+		else if (disk)
+			asked = knob_asked(k, disk, 1, text);
+		if (!asked)
+			continue;
+		if (check.config)
+			state = config_says(strstr(takes, "CONFIG_") ? takes
+								     : controllers[k->need].option);
+		else if (cgroup.version[k->need] && knob_given(k, probe, c, path))
+			state = cgroup.version[k->need] == 2 ? "given" : "given: v1";
+		else if (cgroup.version[k->need] == 1 && !k->field)
+			state = "not in v1";
+		else if (!knob_missing(k, probe, c))
+			state = "no need";
+		check_print(c->name, k->name, asked, state, takes, c->tolerate >> k->need & 1);
+	}
+}
+
+/* A file with the configuration of a kernel. */
+static void config_open(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		die("%s: %m", path);
+	check.size = (size_t)st.st_size;
+	check.config = mmap(NULL, check.size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (check.config == MAP_FAILED || !memmem(check.config, check.size, "CONFIG_", 7))
+		die("%s: no configuration of a kernel", path);
+}
+
+/* What each container asks, and what it will get: here, or by --kernel-config from another kernel. */
+static int ask_check(char **argv)
+{
+	const struct container *only = NULL;
+	char probe[32];
+
+	if (option('k'))
+		config_open(argv[0] ? argv[0] : "");
+	else if (argv[0])
+		only = container_named(argv[0]);
+	format(probe, sizeof probe, "launcher-run-%d", getpid());
+	if (!check.config && geteuid())
+		die("'launcher check' tries what a container needs: it has to be root");
+	if (!check.config)
+		cgroup_open(".");
+	for (int i = 0; i < NCONTROLLERS; i++)
+		mkdirat(cgroup.base[i], probe, 0755);
+	if (!option('j'))
+		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
+		      "MISSING");
+	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
+		if (!only || only == c)
+			check_container(c, probe);
+	for (int i = 0; i < LEN(interfaces) && !check.config; i++)
+		check_print("-", interfaces[i].name, "yes",
+			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
+				? "emulated"
+				: "given",
+			    interfaces[i].since, NO);
+	cgroup_remove(probe);
+	return !!check.missing;
+}
+
+/* ---- 18  verbs ---------------------------------------------------------------------------------
  *
  * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
  * nobody do their work here.
@@ -5021,7 +5585,9 @@ static int ask_run(char **argv)
 		say("%s", cgroup.why);
 	if (!failed && (failed = container_unpack(&c, &task)))
 		say("a process to unpack in: %s", strerror(-failed));
-	if (!failed && !(failed = run_wait(&task, &signals))) {
+	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
+		say("%s", cgroup.why);
+	if (!failed) {
 		failed = container_start(&c, stdio, &task);
 		if (failed)
 			say("a process for the container: %s", strerror(-failed));
@@ -5045,54 +5611,6 @@ static int ask_up(char **argv)
 	}
 	prepare_up();
 	return SUPERVISE;
-}
-
-/* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
-static void print_text(const char *s)
-{
-	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
-		good = text_length(s, n);
-		step = good ? good : 1;
-		if (good && !(option('j') && strchr("\"\\\t", *s)))
-			print_bytes(s, step);
-		else if (!option('j'))
-			print("?");
-		else
-			print("\\u%04x", good || (unsigned char)*s < ' ' ? *s : 0xfffd);
-	}
-}
-
-/* An object: lines of `key value`, or with --json one line of all; `members` counts them. */
-static int members;
-
-static void print_key(const char *key)
-{
-	if (option('j'))
-		print("%s\"%s\": ", members++ ? ", " : "{ ", key);
-	else
-		print("%-10s ", key);
-}
-
-/* bare: with --json it is no string, but a number or a word of its own. */
-static void print_value(const char *value, int bare)
-{
-	const char *quote = option('j') && !bare ? "\"" : "";
-
-	print("%s", quote);
-	print_text(value);
-	print("%s%s", quote, option('j') ? "" : "\n");
-}
-
-static void print_member(const char *key, const char *value, int bare)
-{
-	print_key(key);
-	print_value(value, bare);
-}
-
-static void print_end(void)
-{
-	print(option('j') ? " }\n" : "");
-	members = 0;
 }
 
 /* One line of `inspect -l`. */
@@ -5221,6 +5739,9 @@ static const struct verb {
 	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
 	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
 	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "policy", "[NAME]", "print the policy, and its digest", 0, 1, ASK_SELF, ask_policy },
+	{ "check", "[--json] [--kernel-config] [NAME|FILE]", "what is asked, what the kernel gives",
+	  0, 1, ASK_SELF, ask_check },
 	{ "up", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
 	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
 	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1, ASK_SELF,
@@ -5270,7 +5791,7 @@ static int ask(int argc, char **argv)
 	return v->run ? v->run(argv) : help();
 }
 
-/* ---- 18  save ----------------------------------------------------------------------------------
+/* ---- 19  save ----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
@@ -5586,7 +6107,7 @@ static int save_start(int client, const struct task *task, u64 ids)
 
 #pragma GCC poison die exit _exit
 
-/* ---- 19  instance ------------------------------------------------------------------------------
+/* ---- 20  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -5754,10 +6275,15 @@ static enum state build(struct instance *i)
 	static const int console[3] = { 0, 1, 2 };
 
 	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
-	int failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
+	int refused = cgroup_devices(row_of(i)->name, row_of(i)), failed = 0;
+	if (!refused)
+		failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
 	if (null >= 0)
 		close(null);
-	return begin(i, failed, IS_STARTING);
+	if (!refused)
+		return begin(i, failed, IS_STARTING);
+	note(i, "%s", cgroup.why);
+	return conclude(i, YES);
 }
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
@@ -6029,7 +6555,7 @@ static int next_due(void)
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 20  control -------------------------------------------------------------------------------
+/* ---- 21  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -6275,7 +6801,7 @@ static void serve_clients(void)
 			requests[c->request.kind].serve(c);
 }
 
-/* ---- 21  loop ----------------------------------------------------------------------------------
+/* ---- 22  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
@@ -6344,7 +6870,10 @@ static void logs_open(void)
 /* What the kernel command line leaves over starts, in the order of the table. */
 static void start_all(void)
 {
+	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
+
+	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
 
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
