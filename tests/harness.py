@@ -11,7 +11,7 @@ import traceback
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.chdir(TOP)
 for name in ('MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL FLAGS BOARD CONFIG KEY KEYS EMBED CC CROSS_COMPILE CFLAGS CPPFLAGS LDFLAGS '
-             'KERNEL INITRD APPEND MEMORY QEMU_ARGS').split():
+             'SUITE KERNEL INITRD APPEND MEMORY QEMU_ARGS').split():
     os.environ.pop(name, None)  # of a make that runs this, not for those that this runs
 
 
@@ -73,6 +73,14 @@ def make(*args):
         note(done.stdout)
         print('Bail out! make', *args)
         sys.exit(1)
+
+
+def tool(where, name):
+    """Builds a C program of the tests as the launcher in that directory was: static, and for the same machine."""
+    with open(where + '/flags') as file:
+        compiler = file.read().split()[0]
+    subprocess.run([compiler, '-std=gnu11', '-Os', '-s', '-Wall', '-Wextra', '-Werror', '-o', f'{where}/{name}',
+                    f'tests/{name}.c'], check=True)
 
 
 def until(condition, seconds=5):
