@@ -131,6 +131,12 @@ static const char *status_of(const char *field)
 	return "there is no such field";
 }
 
+/* 0, but for the bit that each process of a 32-bit ARM has. */
+static long personality_of_self(void)
+{
+	return syscall(__NR_personality, 0xffffffffL) & ~0x0800000L /* ADDR_LIMIT_32BIT */;
+}
+
 /* ---- attempts --------------------------------------------------------------------------------- */
 
 enum { /* what shall become of an attempt, if it is not the errno itself */
@@ -1029,7 +1035,7 @@ static long need_numbers(const long *a)
 	limit.rlim_cur = 64;
 	NEED(!setrlimit(RLIMIT_NOFILE, &limit) && nice(1) == before + 1 && !setpgid(0, 0) && umask(077) == 022);
 	NEED(!setresuid(0, 0, 0) && !setresgid(0, 0, 0) && !prctl(PR_SET_NAME, "other") && !prctl(PR_SET_PDEATHSIG, SIGTERM));
-	NEED(syscall(__NR_personality, 0xffffffffL) == 0 && !prctl(PR_SET_DUMPABLE, 0) && !prctl(PR_SET_CHILD_SUBREAPER, 1));
+	NEED(personality_of_self() == 0 && !prctl(PR_SET_DUMPABLE, 0) && !prctl(PR_SET_CHILD_SUBREAPER, 1));
 	return 0;
 }
 
@@ -1473,7 +1479,7 @@ static void properties(void)
 	result("it may run on every CPU", affinity());
 	result("its I/O has no priority", io_priority());
 	result("its timers have the default slack", is_number(prctl(PR_GET_TIMERSLACK), 50000));
-	result("its personality is that of Linux", is_number(syscall(__NR_personality, 0xffffffffL), 0));
+	result("its personality is that of Linux", is_number(personality_of_self(), 0));
 	result("its oom_score_adj is 0", is_number(atol(text_of("/proc/self/oom_score_adj")), 0));
 	result("limits", limits());
 	result("its host name is that of the row", host_name());
