@@ -2,6 +2,8 @@
 import os
 import re
 import select
+import shutil
+import struct
 import subprocess
 import sys
 import threading
@@ -114,6 +116,32 @@ def ps_rows(text):
     """`launcher ps` as a table: name -> (state, pid, note)."""
     rows = re.findall(r'^(\S+) +(\S+) +(\d+|-) +\S+ +\d+ +\S+ *(.*)$', text, re.M)
     return {name: (state, pid, remark) for name, state, pid, remark in rows}
+
+
+def probe(board, out):
+    """A launcher with the policy of tests/probe.h, and the image that it names, of tests/probe.c; both in out."""
+    make(f'BOARD={board}', f'O={out}', 'CONFIG=tests/probe.h', out + '/launcher')
+    with open(out + '/flags') as file:
+        compiler = file.read().split()[0]
+    root = out + '/root'
+    shutil.rmtree(root, ignore_errors=True)
+    os.makedirs(root)
+    subprocess.run([compiler, '-std=gnu11', '-Os', '-Wall', '-Wextra', '-Werror', '-static', '-s', '-o', root + '/probe',
+                    'tests/probe.c'], check=True)
+    shutil.copy(root + '/probe', root + '/setuid')
+    os.chown(root + '/setuid', 1000, 1000)
+    os.chmod(root + '/setuid', 0o6755)
+    os.setxattr(root + '/setuid', 'security.capability', struct.pack('<5I', 0x02000001, 0xffffffff, 0, 0xffffffff, 0))
+    subprocess.run(['images/pack', root, '-o', out + '/probe.img'], check=True)
+
+
+def probe_says(text, what):
+    """Takes over the checks that a probe has made."""
+    lines = re.findall(r'^(?:probe: )?(not )?ok \d+ (.*)$', text, re.M)
+    for bad, words in lines:
+        ok(not bad, f'{what}: {words}')
+    plan = re.search(r'^(?:probe: )?1\.\.(\d+)$', text, re.M)
+    equal(len(lines), int(plan[1]) if plan else None, f'{what}: comes to its end', text[-2000:])
 
 
 def corrupt(good, bad):
