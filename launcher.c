@@ -3121,6 +3121,7 @@ static const struct mount_op container_mounts[] = {
 	{ DO_LOCK, "proc/bus", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/fs", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/irq", NULL, NULL, 0 },
+	{ DO_LOCK, "proc/pressure", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/sys", NULL, NULL, 0 },
 	{ DO_LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
 };
@@ -4407,6 +4408,7 @@ static void construct_process(const struct container *c)
 		memset(cpus, 0, sizeof cpus);
 		memcpy(cpus, &c->affinity, sizeof c->affinity);
 	}
+	syscall(SYS_personality, 0);
 	if (setpriority(PRIO_PROCESS, 0, c->nice))
 		die("nice %d: %m", c->nice);
 	if (syscall(SYS_sched_setscheduler, 0, c->schedule.policy, &c->schedule.priority))
@@ -4635,7 +4637,12 @@ static _Noreturn void inside(const struct container *c, const int stdio[3])
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		close(fd);
-	int failed = confine(CAP(KILL), NO); /* the workload may be another user */
+	/* Another user than the workload, who can't touch it, but whom it can signal. */
+	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
+	    setresuid(IDS - 1, IDS - 1, IDS - 1))
+		die("becoming another user: %m");
+	child_bind();
+	int failed = confine(CAP(KILL), NO);
 	if (!failed)
 		failed = filter_only(follow_calls);
 	if (failed &&
@@ -6955,6 +6962,7 @@ int main(int argc, char **argv)
 	host.argv = argv;
 	host.args_size = *last + strlen(*last) - argv[0];
 	open_stdio("/dev/null");
+	signal(SIGCHLD, SIG_DFL); /* who started us may have ignored it, and we wait for children */
 	if (getpid() == 1)
 		boot();
 	else
