@@ -2586,17 +2586,17 @@ static struct {
 } cgroup;
 
 enum knob_kind {
-	NUMBER,
-	SHARED, /* it is a share of what the cgroup above has */
-	SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
-	SHARES, /* v1: 1024 is what 100 is on v2 */
-	BFQ,    /* for that scheduler, whose weights end at 1000 */
-	WORDS,  /* a string */
-	DISK,   /* of struct io, and written for each disk */
+	KNOB_NUMBER,
+	KNOB_SHARED, /* it is a share of what the cgroup above has */
+	KNOB_SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
+	KNOB_SHARES, /* v1: 1024 is what 100 is on v2 */
+	KNOB_BFQ,    /* for that scheduler, whose weights end at 1000 */
+	KNOB_WORDS,  /* a string */
+	KNOB_DISK,   /* of struct io, and written for each disk */
 };
 
 #define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, DISK
+#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, KNOB_DISK
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
@@ -2609,30 +2609,32 @@ static const struct knob {
 	char option[25];    /* if it takes another than the controller */
 	unsigned otherwise; /* the value if the row has none */
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
+	{ FIELD(memory.max), NEED_MEMORY, KNOB_NUMBER, "memory.limit_in_bytes",
 	  .otherwise = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, NUMBER },
-	{ FIELD(memory.low), NEED_MEMORY, SHARED },
-	{ FIELD(memory.min), NEED_MEMORY, SHARED },
-	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .otherwise = 1 },
-	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
+	{ FIELD(memory.swap), NEED_MEMORY, KNOB_SWAP, "memory.memsw.limit_in_bytes",
+	  "memory.swap.max" },
+	{ FIELD(memory.high), NEED_MEMORY, KNOB_NUMBER },
+	{ FIELD(memory.low), NEED_MEMORY, KNOB_SHARED },
+	{ FIELD(memory.min), NEED_MEMORY, KNOB_SHARED },
+	{ "memory.oom.group", 0, NEED_MEMORY, KNOB_NUMBER, .otherwise = 1 },
+	{ FIELD(pids), NEED_PIDS, KNOB_NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, KNOB_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
 	  .otherwise = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
+	{ FIELD(cpu.burst), NEED_CPU, KNOB_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
 	  .option = "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, WORDS, "cpuset.mems", "cpuset.mems" },
+	{ FIELD(cpu.weight), NEED_CPU, KNOB_SHARES, "cpu.shares" },
+	{ FIELD(cpu.idle), NEED_CPU, KNOB_NUMBER, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, KNOB_WORDS, "cpuset.cpus", "cpuset.cpus" },
+	{ FIELD(cpu.mems), NEED_CPUSET, KNOB_WORDS, "cpuset.mems", "cpuset.mems" },
 	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
 	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
 	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
 	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, BFQ, "blkio.bfq.weight", "io.bfq.weight",
+	{ FIELD(io.weight), NEED_IO, KNOB_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, KNOB_BFQ, "blkio.bfq.weight", "io.bfq.weight",
 	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, KNOB_NUMBER, "hugetlb.*.limit_in_bytes",
+	  "hugetlb.*.max" },
 };
 
 static u64 memory_max(const struct container *c)
@@ -2644,28 +2646,29 @@ static u64 knob_number(const struct knob *k, const void *row)
 {
 	u64 n = 0;
 
-	if (k->field && k->kind != WORDS)
+	if (k->field && k->kind != KNOB_WORDS)
 		memcpy(&n, (const char *)row + k->field, sizeof n);
 	return n ? n : k->otherwise;
 }
 
-/* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
+/* What a row, of a disk for KNOB_DISK, asks of the knob, in the words of that version; or NULL. */
 static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32])
 {
 	u64 n = knob_number(k, row);
 	const char *also = version == 2 ? k->also : "";
 
-	if (k->kind == WORDS)
+	if (k->kind == KNOB_WORDS)
 		return *(const char *const *)((const char *)row + k->field);
-	if ((!n && k->kind != SWAP) || (!k->field && version == 1))
+	if ((!n && k->kind != KNOB_SWAP) || (!k->field && version == 1))
 		return NULL;
-	if (k->kind == SWAP && version == 1)
+	if (k->kind == KNOB_SWAP && version == 1)
 		n += memory_max(row);
-	if (k->kind == SHARES && version == 1)
+	if (k->kind == KNOB_SHARES && version == 1)
 		n = n * 1024 / 100;
-	if (k->kind == BFQ && n > 1000)
+	if (k->kind == KNOB_BFQ && n > 1000)
 		n = 1000;
-	format(text, 32, "%s%llu%s", k->kind == DISK ? also : "", n, k->kind == DISK ? "" : also);
+	format(text, 32, "%s%llu%s", k->kind == KNOB_DISK ? also : "", n,
+	       k->kind == KNOB_DISK ? "" : also);
 	return text;
 }
 
@@ -2690,7 +2693,7 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 /* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
 static int knob_missing(const struct knob *k, const char *name, const struct container *c)
 {
-	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
+	enum need need = k->kind == KNOB_SWAP ? NEED_SWAP : k->need;
 	int version = cgroup.version[k->need];
 	struct sysinfo memory = { 0 };
 	char path[96];
@@ -2722,7 +2725,7 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
-		if ((k->kind == DISK) != !!*disk || !asked)
+		if ((k->kind == KNOB_DISK) != !!*disk || !asked)
 			continue;
 		const char *file = knob_given(k, name, c, path);
 		format(value, sizeof value, "%s%s", disk, asked);
@@ -2771,7 +2774,7 @@ static int controller_needed(enum need controller, const struct container *c)
 
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
 		needed |= k->need == controller &&
-			  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
+			  (k->kind == KNOB_DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
 	for (const struct setting *s = c->cgroup; s && s->name; s++)
 		needed |= !!strstr(s->name, controllers[controller].v2);
 	return needed;
@@ -2827,7 +2830,7 @@ static void cgroup_open(const char *name)
 	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
-		for (int j = 0; j < NCONTAINERS && k->kind == SHARED; j++)
+		for (int j = 0; j < NCONTAINERS && k->kind == KNOB_SHARED; j++)
 			sum += knob_number(k, &containers[j]);
 		format(text, sizeof text, "%llu", sum);
 		if (sum && strcmp(name, "."))
@@ -5418,7 +5421,7 @@ static void check_container(const struct container *c, const char *probe)
 		const struct io *disk = c->io.max;
 		const char *asked = NULL, *state = NULL;
 		const char *takes = *k->option ? k->option : controllers[k->need].option;
-		if (k->kind != DISK)
+		if (k->kind != KNOB_DISK)
 			asked = knob_asked(k, c, 0, text);
 		else if (disk)
 			asked = knob_asked(k, disk, 1, text);
