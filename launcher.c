@@ -61,6 +61,7 @@
 #include <grp.h>
 #include <limits.h>
 #include <linux/audit.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/openat2.h>
@@ -89,6 +90,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -527,10 +529,10 @@ static inline __attribute__((always_inline)) void rules_of_limits(const struct c
 /* Of a list, which has at most 16 rows. */
 #define RULE_OF_LIST(rule, list, first, wrong)                                                     \
 	UNROLL                                                                                     \
-	for (int i = 0; i <= 8; i++) {                                                            \
+	for (int i = 0; i <= 8; i++) {                                                             \
 		if (!c->list || !c->list[i].first)                                                 \
 			break;                                                                     \
-		if (i == 8 || (wrong))                                                            \
+		if (i == 8 || (wrong))                                                             \
 			rule();                                                                    \
 	}
 
@@ -2595,154 +2597,439 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
 
 /* ---- 9  cgroup ---------------------------------------------------------------------------------
  *
- * Each container has a cgroup launcher/NAME in every hierarchy that holds a controller: the one
- * of v2 if it has it, else that of v1 (cgroups(7); kernel: admin-guide/cgroup-v2.rst, cgroup-v1/).
- * Limits are written before anything runs in it. What a kernel lacks is an error, not a shrug.
+ * Each container has a cgroup launcher/NAME in the hierarchy of v2, if there is one, and in each of
+ * v1 that has a controller which v2 has not (cgroups(7); kernel: admin-guide/cgroup-v2.rst and
+ * cgroup-v1/). What a row asks is written by one table, before anything runs in there. What the
+ * kernel lacks refuses the container, unless its row tolerates that.
  */
 
-enum controller { CG_MEMORY, CG_PIDS, CG_CPU, NCONTROLLERS };
+enum { V2 = 0, NCONTROLLERS = NEED_HUGETLB + 1, CGROUP_MAGIC = 0x27e0eb };
 
 static const struct {
-	const char *name, *option;
-} controllers[] = {
-	[CG_MEMORY] = { "memory", "CONFIG_MEMCG" },
-	[CG_PIDS] = { "pids", "CONFIG_CGROUP_PIDS" },
-	[CG_CPU] = { "cpu", "CONFIG_CFS_BANDWIDTH" },
+	char v2[8], v1[8], option[56];
+} controllers[NCONTROLLERS] = {
+	[NEED_DEVICES] = { "devices", "devices",
+			   "CONFIG_CGROUP_BPF, or for v1 CONFIG_CGROUP_DEVICE" },
+	[NEED_MEMORY] = { "memory", "memory", "CONFIG_MEMCG" },
+	[NEED_SWAP] = { "swap", "swap", "CONFIG_MEMCG_SWAP, swapaccount=1" },
+	[NEED_PIDS] = { "pids", "pids", "CONFIG_CGROUP_PIDS" },
+	[NEED_CPU] = { "cpu", "cpu", "CONFIG_CGROUP_SCHED, CONFIG_CFS_BANDWIDTH" },
+	[NEED_CPUSET] = { "cpuset", "cpuset", "CONFIG_CPUSETS" },
+	[NEED_IO] = { "io", "blkio", "CONFIG_BLK_DEV_THROTTLING" },
+	[NEED_HUGETLB] = { "hugetlb", "hugetlb", "CONFIG_CGROUP_HUGETLB" },
 };
 
 static struct {
-	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has no such controller here */
-	int base[NCONTROLLERS];    /* directory of our cgroups in its hierarchy */
-	char why[128];             /* what could not be set, and why */
+	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has none here, or no row asks for it */
+	int base[NCONTROLLERS];    /* our directory in [V2] and in those hierarchies of v1; or -1 */
+	const char *name;          /* of that directory, or "." for the top */
+	char why[160];             /* what could not be set, and why */
 } cgroup;
 
-#define FIELD(name) offsetof(struct container, name)
-enum { NO_FIELD = -1 };
-
-static const struct knob {
-	enum controller on;
-	int optional;        /* a kernel without the file has nothing to limit */
-	const char *v2, *v1; /* its file; NULL: that version needs none */
-	const char *tail;    /* v2: follows the value */
-	int field;           /* of struct container, or FIXED */
-	u64 otherwise;       /* the value when the row says nothing */
-} knobs[] = {
-	{ CG_MEMORY, NO, "memory.max", "memory.limit_in_bytes", "", FIELD(memory.max),
-	  DEFAULT_MEMORY },
-	{ CG_MEMORY, YES, NULL, "memory.memsw.limit_in_bytes", "", FIELD(memory.max),
-	  DEFAULT_MEMORY },
-	{ CG_MEMORY, YES, "memory.swap.max", NULL, "", NO_FIELD, 0 },
-	{ CG_MEMORY, NO, "memory.oom.group", NULL, "", NO_FIELD, 1 },
-	{ CG_PIDS, NO, "pids.max", "pids.max", "", FIELD(pids), DEFAULT_PIDS },
-	{ CG_CPU, NO, "cpu.max", "cpu.cfs_quota_us", " 100000", FIELD(cpu.max), DEFAULT_CPU },
+enum knob_kind {
+	NUMBER,
+	SHARED, /* it is a share of what the cgroup above has */
+	SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
+	SHARES, /* v1: 1024 is what 100 is on v2 */
+	BFQ,    /* for that scheduler, whose weights end at 1000 */
+	WORDS,  /* a string */
+	DISK,   /* of struct io, and written for each disk */
 };
 
-static u64 knob_value(const struct knob *k, const struct container *c)
-{
-	u64 value = 0;
+#define FIELD(name) #name, offsetof(struct container, name)
+#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, DISK
 
-	if (k->field != NO_FIELD)
-		memcpy(&value, (const char *)c + k->field, sizeof value);
-	return value ? value : k->otherwise;
-}
+static const struct knob {
+	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
+	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
+	enum need need;
+	enum knob_kind kind;
+	char v1[34];        /* its file; "": v1 can't do it */
+	char v2[17];        /* its file, if not called as the field; * is the size of pages */
+	char also[8];       /* v2: behind the value; of a disk, before it */
+	char option[25];    /* if it takes another than the controller */
+	unsigned otherwise; /* the value if the row has none */
+} knobs[] = {
+	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
+	  .otherwise = DEFAULT_MEMORY },
+	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
+	{ FIELD(memory.high), NEED_MEMORY, NUMBER },
+	{ FIELD(memory.low), NEED_MEMORY, SHARED },
+	{ FIELD(memory.min), NEED_MEMORY, SHARED },
+	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .otherwise = 1 },
+	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
+	  .otherwise = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
+	  .option = "Linux 5.14" },
+	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
+	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
+	{ FIELD(cpu.mems), NEED_CPUSET, WORDS, "cpuset.mems", "cpuset.mems" },
+	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
+	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
+	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
+	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
+	{ FIELD(io.weight), NEED_IO, NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, BFQ, "blkio.bfq.weight", "io.bfq.weight",
+	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+};
 
 static u64 memory_max(const struct container *c)
 {
-	return knob_value(&knobs[0], c);
+	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
 }
 
-static int is_cgroup2(const char *path)
+static u64 knob_number(const struct knob *k, const void *row)
+{
+	u64 n = 0;
+
+	if (k->field && k->kind != WORDS)
+		memcpy(&n, (const char *)row + k->field, sizeof n);
+	return n ? n : k->otherwise;
+}
+
+/* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
+static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32])
+{
+	u64 n = knob_number(k, row);
+	const char *also = version == 2 ? k->also : "";
+
+	if (k->kind == WORDS)
+		return *(const char *const *)((const char *)row + k->field);
+	if ((!n && k->kind != SWAP) || (!k->field && version == 1))
+		return NULL;
+	if (k->kind == SWAP && version == 1)
+		n += memory_max(row);
+	if (k->kind == SHARES && version == 1)
+		n = n * 1024 / 100;
+	if (k->kind == BFQ && n > 1000)
+		n = 1000;
+	format(text, 32, "%s%llu%s", k->kind == DISK ? also : "", n, k->kind == DISK ? "" : also);
+	return text;
+}
+
+/* Where our cgroups with this knob are. */
+static int knob_base(const struct knob *k)
+{
+	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
+}
+
+/* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
+static const char *knob_given(const struct knob *k, const char *name, const struct container *c,
+			      char path[96])
+{
+	const char *file = cgroup.version[k->need] == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
+	size_t n = strcspn(file, "*");
+
+	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
+	       file + n + !!file[n]);
+	return *file && !faccessat(knob_base(k), path, F_OK, 0) ? path : NULL;
+}
+
+/* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
+static int knob_missing(const struct knob *k, const char *name, const struct container *c)
+{
+	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
+	int version = cgroup.version[k->need];
+	struct sysinfo memory = { 0 };
+	char path[96];
+
+	sysinfo(&memory);
+	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap))
+		return 0;
+	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
+		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path))
+			return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
+	       controllers[k->need].v2, version ? " that has it" : "",
+	       version == 1 && !*k->v1 ? "cgroup v2"
+	       : *k->option            ? k->option
+				       : controllers[need].option);
+	return -ENOTSUP;
+}
+
+static int cgroup_failed(const char *what, const char *value, int failed)
+{
+	format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", what, value, strerror(-failed));
+	return failed;
+}
+
+/* Writes what a row asks, of a container or of a disk, to the cgroup of that name. */
+static int knobs_set(const char *name, const struct container *c, const void *row, const char *disk)
+{
+	char path[96], text[32], value[96];
+
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
+		if ((k->kind == DISK) != !!*disk || !asked)
+			continue;
+		const char *file = knob_given(k, name, c, path);
+		format(value, sizeof value, "%s%s", disk, asked);
+		int failed = file ? file_write(knob_base(k), file, value)
+				  : knob_missing(k, name, c);
+		if (failed)
+			return file ? cgroup_failed(strchr(file, '/') + 1, value, failed) : failed;
+	}
+	return 0;
+}
+
+/* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
+static void cpuset_inherit(int dir, const char *name)
+{
+	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
+	char path[96], text[256];
+
+	for (int i = 0; i < LEN(files); i++) {
+		format(path, sizeof path, "%s/../%s", name, files[i]);
+		if (file_read(dir, path, text, sizeof text) > 0) {
+			format(path, sizeof path, "%s/%s", name, files[i]);
+			file_write(dir, path, text);
+		}
+	}
+}
+
+/* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
+static int base_open(int dir, const char *top, int magic)
 {
 	struct statfs fs;
+	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
 
-	return !statfs(path, &fs) && (int)fs.f_type == CGROUP2_MAGIC;
+	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
+		mkdirat(fd, cgroup.name, 0755);
+		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	close(fd);
+	return base;
 }
 
-/* Opens the directory where our cgroups will be; on v2 the controller is handed down to them. */
-static int base_open(const char *root, const char *base, const char *hand_down)
+/* Does the row need that controller? One more than it needs does no harm. */
+static int controller_needed(enum need controller, const struct container *c)
 {
-	int top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), dir = -1, failed = 0;
+	char text[32];
+	int needed = controller == NEED_DEVICES;
 
-	if (top < 0)
-		return -errno;
-	if (mkdirat(top, base, 0755) && errno != EEXIST)
-		failed = -errno;
-	if (!failed && (dir = openat(top, base, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-		failed = -errno;
-	if (!failed && hand_down)
-		failed = file_write(top, "cgroup.subtree_control", hand_down);
-	if (!failed && hand_down)
-		failed = file_write(dir, "cgroup.subtree_control", hand_down);
-	close(top);
-	if (failed && dir >= 0)
-		close(dir);
-	return failed ? failed : dir;
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
+		needed |= k->need == controller &&
+			  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
+	for (const struct setting *s = c->cgroup; s && s->name; s++)
+		needed |= !!strstr(s->name, controllers[controller].v2);
+	return needed;
+}
+
+static int bpf(int command, union bpf_attr *attr, size_t size)
+{
+	long result = syscall(SYS_bpf, command, attr, size);
+
+	return result < 0 ? -errno : (int)result;
+}
+
+/* Gives our cgroups a controller of v2: those above have to hand it down. */
+static int v2_open(int controller)
+{
+	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+					    .attach_type = BPF_CGROUP_DEVICE } };
+	char plus[16];
+
+	if (controller == NEED_DEVICES) /* no controller, but programs */
+		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
+	format(plus, sizeof plus, "+%s", controllers[controller].v2);
+	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
+	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
 }
 
 /*
  * Finds the controllers, where every distribution mounts them; any may be missing afterwards. Our
- * cgroups go below the one called base, or "." for the top.
+ * cgroups go below the one of that name, or "." for the top.
  */
-static void cgroup_open(const char *base)
+static void cgroup_open(const char *name)
 {
-	const char *v2 = is_cgroup2("/sys/fs/cgroup") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
-	char path[64], have[256] = "";
-	int top = open(v2, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char text[24];
 
-	if (top >= 0 && is_cgroup2(v2))
-		file_read(top, "cgroup.controllers", have, sizeof have);
-	if (top >= 0)
-		close(top);
-	for (int i = 0; i < NCONTROLLERS; i++) {
-		int is_v2 = word_in(have, controllers[i].name);
-		format(path, sizeof path, "%s%s", is_v2 ? "+" : "/sys/fs/cgroup/",
-		       controllers[i].name);
-		cgroup.base[i] = is_v2 ? base_open(v2, base, path) : base_open(path, base, NULL);
-		cgroup.version[i] = cgroup.base[i] < 0 ? 0 : is_v2 ? 2 : 1;
+	cgroup.name = name;
+	memset(cgroup.base, -1, sizeof cgroup.base);
+	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
+	if (cgroup.base[V2] < 0)
+		cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
+		int needed = controller_needed((enum need)i, &run);
+		for (int j = 0; j < NCONTAINERS; j++)
+			needed |= controller_needed((enum need)i, &containers[j]);
+		int is_v2 = needed && !v2_open(i);
+		if (needed && !is_v2)
+			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
+		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
+			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
+		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
+	close(top);
+	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
+		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
+		for (int j = 0; j < NCONTAINERS && k->kind == SHARED; j++)
+			sum += knob_number(k, &containers[j]);
+		format(text, sizeof text, "%llu", sum);
+		if (sum && strcmp(name, "."))
+			file_write(cgroup.base[V2], k->name, text);
+	}
+}
+
+/* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
+static int device_number(const struct device *d, mode_t *type, dev_t *number)
+{
+	struct stat st;
+	int missing = stat(d->path, &st) ? errno : 0;
+
+	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
+	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
+	if (missing == ENOENT && d->type)
+		return 0;
+	int named = !d->type || (*type == (d->type == 'b' ? S_IFBLK : S_IFCHR) &&
+				 *number == makedev((unsigned)d->major, (unsigned)d->minor));
+	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK))
+		return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path,
+	       missing ? strerror(missing)
+	       : named ? "it is no device"
+		       : "it is not the device that the policy names");
+	return missing ? -missing : -ENODEV;
 }
 
 /* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
 static int cgroup_make(const char *name, const struct container *c)
 {
-	char file[96], value[48];
-	int failed;
+	char text[128];
+	mode_t type;
+	dev_t number;
 
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const char *knob = cgroup.version[k->on] == 2 ? k->v2 : k->v1;
-		if (!cgroup.version[k->on]) {
-			format(cgroup.why, sizeof cgroup.why,
-			       "%s: no %s controller (%s, or a mount)", k->v2,
-			       controllers[k->on].name, controllers[k->on].option);
-			return -ENOTSUP;
-		}
-		if (!knob)
-			continue;
-		failed = mkdirat(cgroup.base[k->on], name, 0755) && errno != EEXIST ? -errno : 0;
-		format(file, sizeof file, "%s/%s", name, knob);
-		format(value, sizeof value, "%llu%s", knob_value(k, c),
-		       cgroup.version[k->on] == 2 ? k->tail : "");
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
+			return cgroup_failed("a cgroup", name, -errno);
+	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
+	int failed = knobs_set(name, c, c, "");
+	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
+		failed = device_number(&(struct device){ .path = d->device }, &type, &number);
+		format(text, sizeof text, "%u:%u ", major(number), minor(number));
 		if (!failed)
-			failed = file_write(cgroup.base[k->on], file, value);
-		if (failed && !(k->optional && failed == -ENOENT)) {
-			errno = -failed;
-			format(cgroup.why, sizeof cgroup.why, "%s = %s: %m", knob, value);
-			return failed;
-		}
+			failed = knobs_set(name, c, d, text);
 	}
-	return 0;
+	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
+		format(text, sizeof text, "%s/%s", name, s->name);
+		failed = -ENOENT; /* until the hierarchy is found that has the file */
+		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
+			if (cgroup.base[i] >= 0)
+				failed = file_write(cgroup.base[i], text, s->value);
+		if (failed)
+			cgroup_failed(s->name, s->value, failed);
+	}
+	return failed;
+}
+
+enum { MOST_DEVICES = 8 + 1 + 8 }; /* of all, the console, and those of its row */
+
+/* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
+static int devices_v2(const char *name, const struct device *d, int n)
+{
+#define OP(code, to, from, skip, value)                                                            \
+	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
+	struct bpf_insn program[5 + 7 * MOST_DEVICES], *p = program;
+
+	for (int word = 0; word < 3; word++)
+		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
+	for (; n--; d++) { /* without the access that is granted, the type is what is left */
+		int access = BPF_DEVCG_ACC_MKNOD | (d->may & (READ | WRITE)) << 1;
+		int type = d->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_X, 0, 2, 0, 0);
+		*p++ = OP(BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, ~(access << 16));
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 4, type);
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, d->major);
+		*p++ = OP(BPF_JMP | (d->minor < 0 ? BPF_JGT : BPF_JNE), 4, 0, 2, d->minor);
+		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
+		*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	}
+	*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+				.insn_cnt = (unsigned)(p - program),
+				.insns = (uintptr_t)program,
+				.license = (uintptr_t) "ISC" };
+	int fd = bpf(BPF_PROG_LOAD, &attr, offsetof(union bpf_attr, log_level));
+	if (fd < 0)
+		return fd;
+	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
+				 .attach_bpf_fd = (unsigned)fd,
+				 .attach_type = BPF_CGROUP_DEVICE };
+	/* Without a flag it is the only one: at once it takes the place of an older one. */
+	int failed = bpf(BPF_PROG_ATTACH, &attr, offsetof(union bpf_attr, replace_bpf_fd));
+	close(dir);
+	close(fd);
+	return failed;
+}
+
+static int devices_v1(const char *name, const struct device *d, int n)
+{
+	char path[64], text[48];
+	int dir = cgroup.base[NEED_DEVICES];
+
+	format(path, sizeof path, "%s/devices.deny", name);
+	int failed = file_write(dir, path, "a");
+	format(path, sizeof path, "%s/devices.allow", name);
+	for (; n-- && !failed; d++) {
+		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
+		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
+		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
+		       d->may & WRITE ? "w" : "");
+		failed = file_write(dir, path, text);
+	}
+	return failed;
+}
+
+/*
+ * Leaves its cgroup the devices of its row, and those that everybody has; not before its image is
+ * unpacked, for that may have to be read from another one. cgroup.why explains a failure.
+ */
+static int cgroup_devices(const char *name, const struct container *c)
+{
+#define NODE(m, t, x, y)                                                                           \
+	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
+#define ALWAYS_NODE(x, y) NODE(READ | WRITE, 'c', x, y)
+	struct device list[MOST_DEVICES] = {
+		/* the last: the terminals of its own devpts */
+		ALWAYS_NODE(1, 3), ALWAYS_NODE(1, 5), ALWAYS_NODE(1, 7), ALWAYS_NODE(1, 8),
+		ALWAYS_NODE(1, 9), ALWAYS_NODE(5, 0), ALWAYS_NODE(5, 2), ALWAYS_NODE(136, -1)
+	};
+	struct stat st;
+	mode_t type;
+	dev_t number;
+	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
+
+	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
+		list[n++] = NODE(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
+	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
+		failed = device_number(d, &type, &number);
+		if (!failed)
+			list[n++] = NODE(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
+					 minor(number));
+		else if (failed != -ENOENT || !(d->may & OPTIONAL))
+			return failed;
+	}
+	failed = version == 2 ? devices_v2(name, list, n)
+		 : version    ? devices_v1(name, list, n)
+			      : -ENOTSUP;
+	if (!failed || c->tolerate & LACK(DEVICES))
+		return 0;
+	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
 }
 
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
 static int cgroup_place(const char *name, struct clone3_args *args)
 {
-	int i = 0;
-
-	while (i < NCONTROLLERS && cgroup.version[i] != 2)
-		i++;
-	if (i == NCONTROLLERS)
+	if (cgroup.base[V2] < 0)
 		return 0;
-	int dir = openat(cgroup.base[i], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
@@ -2757,43 +3044,44 @@ static int cgroup_join(const char *name)
 	int failed = 0;
 
 	format(path, sizeof path, "%s/cgroup.procs", name);
-	for (int i = 0; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.version[i] == 1)
+	for (int i = V2 + 1; i < NCONTROLLERS && !failed; i++)
+		if (cgroup.base[i] >= 0)
 			failed = file_write(cgroup.base[i], path, "0");
 	return failed;
 }
 
-static u64 cgroup_number(const char *name, enum controller on, const char *v2, const char *v1,
-			 const char *key)
+static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key)
 {
 	char path[96];
 	u64 n = 0;
+	int is_v2 = cgroup.version[NEED_MEMORY] == 2;
 
-	format(path, sizeof path, "%s/%s", name, cgroup.version[on] == 2 ? v2 : v1);
-	return file_number(cgroup.base[on], path, key, &n) ? 0 : n;
+	format(path, sizeof path, "%s/%s", name, is_v2 ? v2 : v1);
+	return file_number(cgroup.base[is_v2 ? V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
 static u64 cgroup_oom_kills(const char *name)
 {
-	return cgroup_number(name, CG_MEMORY, "memory.events", "memory.oom_control", "oom_kill");
+	return memory_number(name, "memory.events", "memory.oom_control", "oom_kill");
 }
 
 /* Bytes charged to it now. */
 static u64 cgroup_memory(const char *name)
 {
-	return cgroup_number(name, CG_MEMORY, "memory.current", "memory.usage_in_bytes", "");
+	return memory_number(name, "memory.current", "memory.usage_in_bytes", "");
 }
 
-/* Kills all that is in it, at once (v2, Linux 5.14). Without that, the pid namespace does it. */
+/*
+ * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
+ * kills what is cloned into it later, too.
+ */
 static void cgroup_kill(const char *name)
 {
 	char path[64];
 
 	format(path, sizeof path, "%s/cgroup.kill", name);
-	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i] == 2)
-			file_write(cgroup.base[i], path, "1");
+	file_write(cgroup.base[V2], path, "1");
 }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
@@ -4036,9 +4324,10 @@ static void introduce(void)
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
 	    kernel.machine, (u64)memory.totalram * memory.mem_unit >> 20);
-	say("cgroup: memory %s, pids %s, cpu %s; policy: %d containers",
-	    versions[cgroup.version[CG_MEMORY]], versions[cgroup.version[CG_PIDS]],
-	    versions[cgroup.version[CG_CPU]], NCONTAINERS);
+	say("cgroup: memory %s, pids %s, cpu %s, devices %s; policy: %d containers",
+	    versions[cgroup.version[NEED_MEMORY]], versions[cgroup.version[NEED_PIDS]],
+	    versions[cgroup.version[NEED_CPU]], versions[cgroup.version[NEED_DEVICES]],
+	    NCONTAINERS);
 	say(any_key() ? "images: signed by one of %d keys"
 		      : "images: no key; unsigned images accepted",
 	    any_key());
@@ -4153,8 +4442,7 @@ static void prepare_up(void)
 		die("process %d supervises the containers of this machine already", lock.l_pid);
 	}
 	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.version[i])
-			dir_each(cgroup.base[i], remove_stale);
+		dir_each(cgroup.base[i], remove_stale);
 	introduce();
 }
 
@@ -4164,6 +4452,7 @@ static void clear_up(void)
 	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	rmdir(host.work);
 	for (int i = 0; i < NCONTROLLERS; i++) {
+		dir_each(cgroup.base[i], remove_stale);
 		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		unlinkat(top, "launcher", AT_REMOVEDIR);
 		close(top);
@@ -4445,7 +4734,9 @@ static int ask_run(int argc, char **argv)
 		say("%s", cgroup.why);
 	if (!failed && (failed = container_unpack(&c, &task)))
 		say("a process to unpack in: %s", strerror(-failed));
-	if (!failed && !(failed = run_wait(&task, &signals))) {
+	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
+		say("%s", cgroup.why);
+	if (!failed) {
 		failed = container_start(&c, stdio, &task);
 		if (failed)
 			say("a process for the container: %s", strerror(-failed));
@@ -5212,10 +5503,15 @@ static enum state build(struct instance *i)
 	static const int console[3] = { 0, 1, 2 };
 
 	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
-	int failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
+	int refused = cgroup_devices(row_of(i)->name, row_of(i)), failed = 0;
+	if (!refused)
+		failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
 	if (null >= 0)
 		close(null);
-	return begin(i, failed, IS_STARTING);
+	if (!refused)
+		return begin(i, failed, IS_STARTING);
+	note(i, "%s", cgroup.why);
+	return conclude(i, YES);
 }
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
@@ -5290,7 +5586,6 @@ static enum state unpacked(struct instance *i)
 
 static enum state kill_all(struct instance *i)
 {
-	cgroup_kill(row_of(i)->name);
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
 	i->deadline = now() + KILL_AGAIN;
 	return i->state;
