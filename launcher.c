@@ -5345,7 +5345,7 @@ static struct {
 	const char *config; /* the configuration of a kernel; NULL: this kernel is asked */
 	size_t size;
 	int missing; /* what is asked, and can't be had */
-} check;
+} checked;
 
 static int feature_asked(const struct feature *f, const struct container *c)
 {
@@ -5378,8 +5378,8 @@ static const char *config_says(const char *option)
 
 	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
-		const char *at = memmem(check.config, check.size, line, n);
-		if (at && at + n < check.config + check.size && strchr("ym", at[n]))
+		const char *at = memmem(checked.config, checked.size, line, n);
+		if (at && at + n < checked.config + checked.size && strchr("ym", at[n]))
 			return at[n] == 'y' ? "given" : "module";
 	}
 	return NULL;
@@ -5391,7 +5391,7 @@ static void check_print(const char *name, const char *what, const char *asked, c
 {
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
 
-	check.missing += !state && !tolerated;
+	checked.missing += !state && !tolerated;
 	if (option('j')) {
 		print_member("container", name, NO);
 		print_member("knob", what, NO);
@@ -5412,7 +5412,7 @@ static void check_container(const struct container *c, const char *probe)
 		int lacks = f->need < NEEDS && c->tolerate >> f->need & 1;
 		if (feature_asked(f, c))
 			check_print(c->name, f->name, "yes",
-				    check.config       ? config_says(f->option)
+				    checked.config     ? config_says(f->option)
 				    : feature_given(f) ? "given"
 						       : NULL,
 				    f->option, lacks);
@@ -5427,7 +5427,7 @@ static void check_container(const struct container *c, const char *probe)
 			asked = knob_asked(k, disk, 1, text);
 		if (!asked)
 			continue;
-		if (check.config)
+		if (checked.config)
 			state = config_says(strstr(takes, "CONFIG_") ? takes
 								     : controllers[k->need].option);
 		else if (cgroup.version[k->need] && knob_given(k, probe, c, path))
@@ -5448,9 +5448,9 @@ static void config_open(const char *path)
 
 	if (fd < 0 || fstat(fd, &st))
 		die("%s: %m", path);
-	check.size = (size_t)st.st_size;
-	check.config = mmap(NULL, check.size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (check.config == MAP_FAILED || !memmem(check.config, check.size, "CONFIG_", 7))
+	checked.size = (size_t)st.st_size;
+	checked.config = mmap(NULL, checked.size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (checked.config == MAP_FAILED || !memmem(checked.config, checked.size, "CONFIG_", 7))
 		die("%s: no configuration of a kernel", path);
 }
 
@@ -5465,26 +5465,27 @@ static int ask_check(char **argv)
 	else if (argv[0])
 		only = container_named(argv[0]);
 	format(probe, sizeof probe, "launcher-run-%d", getpid());
-	if (!check.config && geteuid())
+	if (!checked.config && geteuid())
 		die("'launcher check' tries what a container needs: it has to be root");
-	if (!check.config)
+	if (!checked.config)
 		cgroup_open(".");
-	for (int i = 0; i < NCONTROLLERS; i++)
+	for (int i = 0; i < NCONTROLLERS && !checked.config; i++)
 		mkdirat(cgroup.base[i], probe, 0755);
 	if (!option('j'))
 		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
-		      "MISSING");
+		      "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c)
 			check_container(c, probe);
-	for (int i = 0; i < LEN(interfaces) && !check.config; i++)
+	for (int i = 0; i < LEN(interfaces) && !checked.config; i++)
 		check_print("-", interfaces[i].name, "yes",
 			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
 				? "emulated"
 				: "given",
 			    interfaces[i].since, NO);
-	cgroup_remove(probe);
-	return !!check.missing;
+	if (!checked.config)
+		cgroup_remove(probe);
+	return !!checked.missing;
 }
 
 /* ---- 18  verbs ---------------------------------------------------------------------------------
