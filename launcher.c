@@ -191,13 +191,10 @@ extern const struct embedded { /* offsets from the field itself: nothing has to 
 EMBED
 
 /* The text of the policy, which `launcher policy` prints. */
-__asm__(
-    ".pushsection .rodata.policy, \"a\"\n"
-    ".globl policy_text\n.hidden policy_text\npolicy_text: .incbin " QUOTED(
-	CONFIG_H) "\n"
-		  ".globl policy_text_end\n.hidden policy_text_end\npolicy_text_end: .popsection");
-extern const char policy_text[] __attribute__((visibility("hidden")));
-extern const char policy_text_end[] __attribute__((visibility("hidden")));
+__asm__(".pushsection .rodata.policy, \"a\"\n"
+	".hidden policy_text, policy_text_end\n.globl policy_text, policy_text_end\n"
+	"policy_text: .incbin " QUOTED(CONFIG_H) "\npolicy_text_end: .popsection");
+extern const char policy_text[], policy_text_end[];
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
@@ -2846,7 +2843,7 @@ static int mount_name(int root, const struct mount_op *op) {
 	return failed;
 }
 
-/* Does one operation below the open directory root. Returns 0 or -errno; of DO_BIND -ENXIO: no source. */
+/* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
 static int mount_do(int root, const struct mount_op *op) {
 	int failed = 0;
 	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
@@ -2936,20 +2933,23 @@ static const struct {
 	   SYS_rt_sigtimedwait_time64, SYS_sigaltstack, SYS_sigreturn, SYS_pause, SYS_alarm,
 	   SYS_tkill, SYS_tgkill, SYS_getitimer, SYS_setitimer, SYS_timer_create,
 	   SYS_timer_delete, SYS_timer_getoverrun, SYS_timer_gettime, SYS_timer_gettime64,
-	   SYS_timer_settime, SYS_timer_settime64, SYS_timerfd_create, SYS_timerfd_gettime,
-	   SYS_timerfd_gettime64, SYS_timerfd_settime, SYS_timerfd_settime64, SYS_clock_getres,
-	   SYS_clock_getres_time64, SYS_clock_gettime, SYS_clock_gettime64, SYS_clock_nanosleep,
-	   SYS_clock_nanosleep_time64, SYS_nanosleep, SYS_gettimeofday, SYS_time, SYS_times,
-	   SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_restart_syscall,
-	   SYS_arch_prctl, SYS_riscv_flush_icache, SYS_set_tid_address, SYS_set_thread_area,
-	   SYS_get_thread_area, SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex,
-	   SYS_futex_time64, SYS_futex_waitv, SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid,
-	   SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups,
-	   SYS_getuid32, SYS_geteuid32, SYS_getgid32, SYS_getegid32, SYS_getresuid32,
-	   SYS_getresgid32, SYS_getgroups32, SYS_getpgrp, SYS_getpgid, SYS_getsid, SYS_capget,
-	   SYS_getcpu, SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrlimit, SYS_ugetrlimit,
-	   SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_umask, SYS_prctl, SYS_seccomp,
-	   SYS_personality, SYS_sched_yield, SYS_sched_getaffinity) },
+	   SYS_timer_gettime32, SYS_timer_settime, SYS_timer_settime64, SYS_timer_settime32,
+	   SYS_timerfd_create, SYS_timerfd_gettime, SYS_timerfd_gettime64, SYS_timerfd_gettime32,
+	   SYS_timerfd_settime, SYS_timerfd_settime64, SYS_timerfd_settime32, SYS_clock_getres,
+	   SYS_clock_getres_time64, SYS_clock_getres_time32, SYS_clock_gettime,
+	   SYS_clock_gettime64, SYS_clock_gettime32, SYS_clock_nanosleep,
+	   SYS_clock_nanosleep_time64, SYS_clock_nanosleep_time32, SYS_nanosleep,
+	   SYS_gettimeofday, SYS_gettimeofday_time32, SYS_time, SYS_times, SYS_exit,
+	   SYS_exit_group, SYS_execve, SYS_execveat, SYS_restart_syscall, SYS_arch_prctl,
+	   SYS_riscv_flush_icache, SYS_set_tid_address, SYS_set_thread_area, SYS_get_thread_area,
+	   SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_futex_time64,
+	   SYS_futex_waitv, SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid,
+	   SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_getuid32,
+	   SYS_geteuid32, SYS_getgid32, SYS_getegid32, SYS_getresuid32, SYS_getresgid32,
+	   SYS_getgroups32, SYS_getpgrp, SYS_getpgid, SYS_getsid, SYS_capget, SYS_getcpu,
+	   SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrlimit, SYS_ugetrlimit, SYS_setrlimit,
+	   SYS_prlimit64, SYS_getrusage, SYS_umask, SYS_prctl, SYS_seccomp, SYS_personality,
+	   SYS_sched_yield, SYS_sched_getaffinity) },
 	{ FILES, CALLS(SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_stat, SYS_lstat,
 	   SYS_stat64, SYS_lstat64, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink,
 	   SYS_readlinkat, SYS_getdents, SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir,
@@ -2991,8 +2991,9 @@ static const struct {
 	   SYS_mq_timedreceive, SYS_mq_timedreceive_time64, SYS_mq_notify, SYS_mq_getsetattr) },
 	{ TRACE, CALLS(SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,
 	   SYS_pidfd_getfd) },
-	{ SET_TIME, CALLS(SYS_settimeofday, SYS_clock_settime, SYS_clock_settime64, SYS_adjtimex,
-	   SYS_clock_adjtime, SYS_clock_adjtime64) },
+	{ SET_TIME, CALLS(SYS_settimeofday, SYS_settimeofday_time32, SYS_clock_settime,
+	   SYS_clock_settime64, SYS_clock_settime32, SYS_adjtimex, SYS_clock_adjtime,
+	   SYS_clock_adjtime64) },
 	{ ADMIN, CALLS(SYS_mount, SYS_umount2, SYS_pivot_root, SYS_fsopen, SYS_fsconfig,
 	   SYS_fsmount, SYS_fspick, SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_unshare,
 	   SYS_setns, SYS_sethostname, SYS_setdomainname, SYS_bpf, SYS_perf_event_open,
@@ -3004,7 +3005,7 @@ static const struct {
 enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
 #define ANSWER(error) (SECCOMP_RET_ERRNO | (error))
 
-/* Calls that depend on an argument. The first row that is true of it answers; the last one always. */
+/* Calls that depend on an argument: the first row that is true of it answers. */
 static const struct call_test {
 	const char *call;
 	unsigned argument, how, value, may; /* may: the row counts for these groups; 0: for all */
@@ -3929,7 +3930,7 @@ static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	close(root);
 }
 
-/* How its processes are scheduled, and what the kernel takes them for: the row's, nothing of ours. */
+/* How its processes are scheduled, and their limits: the row's, and nothing of ours. */
 static void construct_process(const struct container *c) {
 	static const struct rlimit no_core;
 	unsigned long cpus[16];
@@ -4234,13 +4235,19 @@ static void leave_initramfs(void) {
 }
 
 static void mount_device(void) {
+	struct stat st, above;
+	char parent[64];
+
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
 		mkdir(at, 0755);
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
-		    errno != EBUSY) /* the kernel has done it */
+		format(parent, sizeof parent, "%s/..", at);
+		if (!stat(at, &st) && !stat(parent, &above) && st.st_dev != above.st_dev)
+			continue; /* the kernel has done it, or who started us */
+		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options))
 			say("mounting %s on %s: %m", type, at);
 	}
+	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on"); /* else it drops our lines */
 }
 
 /* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
@@ -4386,10 +4393,6 @@ static void introduce(void) {
 	say(any_key() ? "images: signed by one of %d keys"
 		      : "images: no key; unsigned images accepted",
 	    any_key());
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) && errno == EINVAL)
-		say("no filter for system calls (CONFIG_SECCOMP_FILTER): the unpacker has none");
-	if (access("/proc/self/ns/user", F_OK))
-		say("no user namespaces (CONFIG_USER_NS): the unpacker has none");
 }
 
 /* Lets the signals wait that the loop will read, so that nothing is left half made. */
@@ -4710,7 +4713,7 @@ static const struct container *container_named(const char *name) {
 	die("there is no container '%s'", name);
 }
 
-/* The text of the policy; of one container, its row: from its [ to the end of a line that closes it. */
+/* The text of the policy; of one container, its row. */
 static int ask_policy(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1], name[48];
 	const char *from = policy_text, *to = policy_text_end;
@@ -4860,7 +4863,7 @@ static void config_open(const char *path) {
 		die("%s: no configuration of a kernel", path);
 }
 
-/* What each container asks, and what it will get: here, or by --kernel-config from another kernel. */
+/* What each container asks, and what it gets: here, or from a kernel of that configuration. */
 static int ask_check(char **argv) {
 	const struct container *only = NULL;
 	char probe[32];
