@@ -139,9 +139,6 @@
 #ifndef EMBED
 #define EMBED /* images inside this file: make EMBED=file */
 #endif
-#ifndef P_PIDFD
-#define P_PIDFD 3 /* waitid(2), Linux 5.4 */
-#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
 #endif
@@ -580,15 +577,13 @@ static inline __attribute__((always_inline)) void rules_of_two(const struct cont
 static __attribute__((used)) void rules(void) {
 	u64 sum = 0;
 	int consoles = 0;
-
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
 		sum += containers[i].memory.max ? containers[i].memory.max : DEFAULT_MEMORY;
 		consoles += containers[i].console;
 		UNROLL
-		for (int j = 0; j < i; j++)
-			rules_of_two(&containers[i], &containers[j]);
+		for (int j = 0; j < i; j++) rules_of_two(&containers[i], &containers[j]);
 	}
 	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
@@ -615,18 +610,14 @@ struct text { /* a bounded string being made; a full one drops the rest */
 
 static void text_pad(struct text *t, const char *s, size_t n, int width, char fill) {
 	size_t room = width < 0 ? -width : width, gap = room > n ? room - n : 0;
-	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++)
-		*t->at++ = fill;
-	for (size_t i = 0; i < n && t->at < t->end; i++)
-		*t->at++ = s[i];
-	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++)
-		*t->at++ = ' ';
+	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++) *t->at++ = fill;
+	for (size_t i = 0; i < n && t->at < t->end; i++) *t->at++ = s[i];
+	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++) *t->at++ = ' ';
 }
 
 static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill) {
 	char digits[24], *p = digits + sizeof digits;
-	do
-		*--p = "0123456789abcdef"[n % base];
+	do *--p = "0123456789abcdef"[n % base];
 	while (n /= base);
 	if (negative) *--p = '-';
 	text_pad(t, p, digits + sizeof digits - p, width, fill);
@@ -641,8 +632,7 @@ static void text_va(struct text *t, const char *f, va_list ap) {
 		}
 		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
-		for (f += left; *f >= '0' && *f <= '9'; f++)
-			width = width * 10 + *f - '0';
+		for (f += left; *f >= '0' && *f <= '9'; f++) width = width * 10 + *f - '0';
 		width = left ? -width : width;
 		if (*f == '.') {
 			most = va_arg(ap, int);
@@ -679,9 +669,7 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 	return t.at - buf;
 }
 
-static u64 min(u64 a, u64 b) {
-	return a < b ? a : b;
-}
+static u64 min(u64 a, u64 b) { return a < b ? a : b; }
 
 /* What follows the prefix in s; NULL: s begins with something else. */
 static const char *after(const char *s, const char *prefix) {
@@ -742,7 +730,6 @@ static size_t text_length(const char *s, size_t n) {
 static void log_line(const char *who, const char *s, size_t n) {
 	char line[512];
 	size_t head = format(line, sizeof line, "%s%s: ", journal.kmsg ? "<6>" : "", who);
-
 	for (size_t i = 0, step; i < n && head < sizeof line - 4; i += step) {
 		size_t good = text_length(s + i, n - i);
 		step = good ? good : 1;
@@ -760,7 +747,7 @@ static void log_line(const char *who, const char *s, size_t n) {
 }
 
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
-static char scratch[1024];
+static char scratch[PATH_MAX + 64];
 
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
 
@@ -778,7 +765,6 @@ struct ring {
 static ssize_t ring_fill(struct ring *r, int fd) {
 	size_t at = r->end % LOG_SIZE, room = LOG_SIZE - at;
 	ssize_t n = read(fd, r->bytes + at, room < 4096 ? room : 4096);
-
 	if (n > 0) r->end += n;
 	return n;
 }
@@ -787,7 +773,6 @@ static ssize_t ring_fill(struct ring *r, int fd) {
 static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
 	if (r->end - *at > LOG_SIZE) *at = r->end - LOG_SIZE;
 	size_t from = *at % LOG_SIZE, n = r->end - *at, piece = LOG_SIZE - from;
-
 	*bytes = r->bytes + from;
 	return n < piece ? n : piece;
 }
@@ -796,7 +781,6 @@ static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
 static void ring_show(struct ring *r, const char *who) {
 	char line[400];
 	size_t n = 0;
-
 	if (r->end - r->shown > LOG_SIZE) r->shown = r->end - LOG_SIZE;
 	for (u64 at = r->shown; at < r->end; at++) {
 		char c = r->bytes[at % LOG_SIZE];
@@ -814,6 +798,12 @@ static void ring_show(struct ring *r, const char *who) {
  * Small files are read and written whole. A path below a directory that somebody else filled is
  * walked one name at a time and follows no link (CVE-2015-1335, CVE-2021-30465, CVE-2025-31133).
  */
+
+/* The directory part of a path; like all `words`, to be used at once. */
+static const char *parent_of(const char *path) {
+	const char *slash = strrchr(path, '/');
+	return words("%.*s", slash ? (int)(slash - path) : 0, path);
+}
 
 /* Opens path below dir; every name but the last is a real directory, and the last no link. */
 static int path_open(int dir, const char *path, int flags) {
@@ -875,12 +865,10 @@ static int path_mkdir(int dir, const char *path) {
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
 static void path_wait(const char *path, int ms) {
-	char parent[PATH_MAX], events[1024];
+	char events[1024];
 	struct pollfd change = { .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN };
 	u64 end = now() + (u64)ms;
-
-	format(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
-	inotify_add_watch(change.fd, parent, IN_CREATE | IN_MOVED_TO);
+	inotify_add_watch(change.fd, parent_of(path), IN_CREATE | IN_MOVED_TO);
 	while (access(path, F_OK) && errno == ENOENT && now() < end)
 		if (poll(&change, 1, (int)(end - now())) > 0)
 			while (read(change.fd, events, sizeof events) > 0)
@@ -901,11 +889,9 @@ static int file_write(int dir, const char *path, const char *text) {
 static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = 0, got = 0;
-
 	buf[0] = '\0';
 	if (fd < 0) return -errno;
-	while ((size_t)n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0)
-		n += got;
+	while ((size_t)n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0) n += got;
 	int error = errno;
 	close(fd);
 	buf[n] = '\0';
@@ -917,7 +903,6 @@ static int file_number(int dir, const char *path, const char *key, u64 *number) 
 	char text[2048];
 	size_t n = strlen(key);
 	ssize_t got = file_read(dir, path, text, sizeof text);
-
 	if (got < 0) return got;
 	for (char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
 		if (!n || (!strncmp(p, key, n) && p[n] == ' ')) {
@@ -945,7 +930,6 @@ static int dir_each(int dir, int (*visit)(int dir, const char *name)) {
 	_Alignas(u64) char buf[2048];
 	ssize_t n;
 	int stop = 0;
-
 	lseek(dir, 0, SEEK_SET);
 	while (!stop && (n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
 		unsigned short step;
@@ -1069,8 +1053,7 @@ static const struct hash {
 };
 
 static const char *hex(char *to, const uint8_t *from, int n) {
-	for (int i = 0; i < n; i++)
-		format(to + 2 * i, 3, "%02x", from[i]);
+	for (int i = 0; i < n; i++) format(to + 2 * i, 3, "%02x", from[i]);
 	return to;
 }
 
@@ -1094,14 +1077,11 @@ static int base64(const char *s, size_t n, uint8_t *to, size_t size) {
 enum { MOST_PUBLIC = MOST_KEYS + LEN(more_keys) };
 
 /* A public key, by its index below MOST_PUBLIC; NULL: none there. */
-static const char *public_key(int i) {
-	return i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
-}
+static const char *public_key(int i) { return i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS]; }
 
 static int any_key(void) {
 	int n = 0;
-	for (int i = 0; i < MOST_PUBLIC; i++)
-		n += !!public_key(i);
+	for (int i = 0; i < MOST_PUBLIC; i++) n += !!public_key(i);
 	return n;
 }
 
@@ -1183,9 +1163,7 @@ static const struct header_key {
 };
 
 /* A field of a header, by its place in it. */
-static void *header_field(const struct header *h, size_t at) {
-	return (char *)(uintptr_t)h + at;
-}
+static void *header_field(const struct header *h, size_t at) { return (char *)(uintptr_t)h + at; }
 
 /* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
 static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
@@ -1205,9 +1183,7 @@ static int header_pair(struct image *m, const char *key, const char *value, unsi
 	const struct header_key *k = header_keys, *last = k + LEN(header_keys);
 	const char *end = value + strlen(value);
 	i64 number;
-
-	while (k < last && strcmp(key, k->name))
-		k++;
+	while (k < last && strcmp(key, k->name)) k++;
 	if (k == last) return 0;
 	unsigned *count = header_field(&m->header, k->count);
 	unsigned n = seen[k - header_keys]++;
@@ -1230,14 +1206,12 @@ static int header_line(struct image *m, char *line, size_t n, unsigned *seen) {
 	const struct hash *hash = hashes, *last = hashes + LEN(hashes);
 	char *value = memchr(line, ' ', n);
 	struct header *h = &m->header;
-
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			return refuse(m, "header: a line with a control character");
 	if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
 	*value++ = line[n] = '\0';
-	while (hash < last && strcmp(line, hash->name))
-		hash++;
+	while (hash < last && strcmp(line, hash->name)) hash++;
 	if (hash == last) return header_pair(m, line, value, seen);
 	if (!h->ndigests++) {
 		h->digests = line;
@@ -1253,7 +1227,6 @@ static int header_line(struct image *m, char *line, size_t n, unsigned *seen) {
 static int header_check(struct image *m) {
 	struct header *h = &m->header;
 	u64 chunks = h->chunk ? (h->size + h->chunk - 1) / h->chunk : 0;
-
 	if (h->payload && strcmp(h->payload, "tar.lz4"))
 		return refuse(m, "header: a payload of the kind '%s'", h->payload);
 	if (h->chunk < CHUNK_MIN || h->chunk > CHUNK_MAX || h->chunk & (h->chunk - 1))
@@ -1347,9 +1320,7 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	return image_begin(m);
 }
 
-static void image_close(struct image *m) {
-	munmap(m->in, IN_SIZE + OUT_SIZE);
-}
+static void image_close(struct image *m) { munmap(m->in, IN_SIZE + OUT_SIZE); }
 
 /* What is read next is that shard and no more; without a header, all of the image. */
 static void image_rewind(struct image *m, unsigned shard) {
@@ -1380,7 +1351,6 @@ static int image_fill(struct image *m) {
 	const struct header *h = &m->header;
 	uint8_t *to = m->in + m->in_end;
 	u64 at = m->next - m->body, n = h->chunk ? min(h->size - at, h->chunk) : READ_AHEAD;
-
 	if (m->next >= m->stop) return 0;
 	ssize_t got = source_read(m, to, n);
 	if (got < 0 || !h->chunk) {
@@ -1446,7 +1416,6 @@ static int frame_skip(struct image *m) {
 	static const char *const cut = "cut short in a skippable frame";
 	const uint8_t *p = image_must(m, 8, cut);
 	u64 left = p ? 8ULL + le32(p + 4) : 0;
-
 	for (size_t piece; p && left; left -= piece) {
 		piece = min(left, READ_AHEAD);
 		p = image_take(m, piece, cut);
@@ -1458,7 +1427,6 @@ static int frame_skip(struct image *m) {
 static int frame_standard(struct image *m) {
 	static const char *const cut = "cut short in a frame header";
 	const uint8_t *p = image_must(m, 7, cut);
-
 	if (!p) return -EBADMSG;
 	unsigned flags = p[4], block = p[5] >> 4, n = flags & FRAME_SIZED ? 10 : 2;
 	if (flags >> 6 != 1 || flags & 2 || p[5] & 0x8f || block < 4)
@@ -1619,13 +1587,11 @@ static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room) {
 static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room) {
 	size_t n = min(m->big.match, room);
 	const uint8_t *from = to - m->big.distance;
-
 	m->big.match -= n;
 	if (m->big.distance >= n)
 		memcpy(to, from, n);
 	else
-		for (size_t i = 0; i < n; i++)
-			to[i] = from[i];
+		for (size_t i = 0; i < n; i++) to[i] = from[i];
 	return n;
 }
 
@@ -1646,8 +1612,7 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room) {
 		if (literals > LITERALS || match + 4 > MATCH || back < 8 || back > past) break;
 		memcpy(at, p + 1, 16);
 		at += literals;
-		for (int i = 0; i < 24; i += 8)
-			memcpy(at + i, at + i - back, 8);
+		for (int i = 0; i < 24; i += 8) memcpy(at + i, at + i - back, 8);
 		at += match + 4;
 		p = end + 2;
 	}
@@ -1659,7 +1624,6 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room) {
 static int block_piece(struct image *m) {
 	enum { PIECE = 128 << 10 };
 	size_t made = 0;
-
 	out_room(m, PIECE);
 	for (ssize_t got; m->big.on && made < PIECE; made += got) {
 		uint8_t *to = m->out + m->out_end + made;
@@ -1804,12 +1768,10 @@ static int tar_number(const uint8_t *field, int n, i64 *number) {
 		}
 		return (*number < 0) == negative ? 0 : -ERANGE;
 	}
-	while (i < n && field[i] == ' ')
-		i++;
+	while (i < n && field[i] == ' ') i++;
 	for (; i < n && field[i] >= '0' && field[i] <= '7'; i++)
 		*number = *number << 3 | (field[i] - '0');
-	while (i < n && (field[i] == ' ' || !field[i]))
-		i++;
+	while (i < n && (field[i] == ' ' || !field[i])) i++;
 	return i == n ? 0 : -ERANGE;
 }
 
@@ -1817,7 +1779,6 @@ static int tar_number(const uint8_t *field, int n, i64 *number) {
 static int tar_clean(struct tar *t, char *path) {
 	char *to = path;
 	size_t n;
-
 	for (const char *from = path; *from; from += n) {
 		from += strspn(from, "/");
 		n = strcspn(from, "/");
@@ -1859,7 +1820,6 @@ struct pax_record {
 static int pax_next(struct tar *t, size_t *at, struct pax_record *r) {
 	const char *start = t->pax + *at, *end = t->pax + t->pax_size, *p = start, *equals = NULL;
 	i64 length;
-
 	if (p == end) return 0;
 	if (!decimal(&p, end, &length) && *p++ == ' ' && length > p - start &&
 	    length <= end - start && start[length - 1] == '\n')
@@ -1876,7 +1836,6 @@ static int pax_time(const char *p, const char *end, struct timespec *time) {
 	i64 whole = 0, part = 0;
 	int negative = p < end && *p == '-', failed;
 	long scale = 1000000000;
-
 	p += negative;
 	failed = decimal(&p, end, &whole);
 	if (!failed && p < end && *p++ == '.')
@@ -1891,7 +1850,6 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r) {
 	void *to = (char *)t + pax_keys[key].to;
 	const char *p = r->value, *end = p + r->size;
 	int failed;
-
 	if (pax_keys[key].as == AS_TIME) {
 		failed = pax_time(p, end, to);
 	} else if (pax_keys[key].as == AS_NUMBER) {
@@ -1916,14 +1874,12 @@ static int meta_pax(struct tar *t) {
 	int global = t->type == 'g', got, failed;
 	size_t at = 0;
 	struct pax_record r;
-
 	if (t->pax_size) return corrupt(t->m, "two extended headers for one entry");
 	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header"))) return failed;
 	t->pax_size = t->size;
 	while ((got = pax_next(t, &at, &r)) > 0) {
 		int k = 0;
-		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1)
-			k++;
+		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1) k++;
 		if (after(r.key, "GNU.sparse."))
 			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
 		if (k == LEN(pax_keys)) continue;
@@ -1959,7 +1915,6 @@ static int header_sum_ok(const uint8_t *h) {
 static void header_names(struct tar *t, const uint8_t *h) {
 	const char *name = (const char *)h, *prefix = name + 345;
 	int ustar = !memcmp(name + 257, "ustar", 6) && *prefix;
-
 	if (!(t->given & 1U << PAX_PATH))
 		format(t->path, sizeof t->path, "%.*s%s%.*s", ustar ? 155 : 0, prefix,
 		       ustar ? "/" : "", 100, name);
@@ -2015,7 +1970,6 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 static int entry_data(struct tar *t) {
 	u64 size = t->size;
 	int failed = 0;
-
 	t->end = 0;
 	for (u64 at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
@@ -2077,9 +2031,7 @@ static int make_dir(struct tar *t) {
 	return t->fd >= 0 ? 0 : t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd;
 }
 
-static int make_symlink(struct tar *t) {
-	return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0;
-}
+static int make_symlink(struct tar *t) { return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0; }
 
 static int make_fifo(struct tar *t) {
 	return mknodat(t->dir, t->leaf, S_IFIFO | t->mode, 0) ? -errno : 0;
@@ -2087,13 +2039,10 @@ static int make_fifo(struct tar *t) {
 
 /* The target is walked like any path. Linked already, to itself too, is as good as linked. */
 static int make_link(struct tar *t) {
-	char parent[PATH_MAX];
 	struct stat a, b;
 	int failed = tar_clean(t, t->link);
 	const char *slash = strrchr(t->link, '/'), *leaf = slash ? slash + 1 : t->link;
-
-	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->link) : 0, t->link);
-	int from = failed ? failed : path_open(t->root, parent, O_PATH | O_DIRECTORY);
+	int from = failed ? failed : path_open(t->root, parent_of(t->link), O_PATH | O_DIRECTORY);
 	if (from < 0) return from;
 	if (linkat(from, leaf, t->dir, t->leaf, 0)) failed = -errno;
 	if (failed == -EEXIST && !fstatat(from, leaf, &a, AT_SYMLINK_NOFOLLOW) &&
@@ -2141,7 +2090,6 @@ static int entry_attributes(struct tar *t) {
 	char name[256];
 	struct pax_record r;
 	size_t at = 0;
-
 	while (pax_next(t, &at, &r) > 0) {
 		const char *from = after(r.key, "SCHILY.xattr.");
 		size_t n = from ? r.value - 1 - from : 0;
@@ -2175,14 +2123,10 @@ static int entry_finish(struct tar *t) {
 
 /* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
 static int entry_make(struct tar *t, const struct kind *kind) {
-	char parent[PATH_MAX];
 	const char *slash = strrchr(t->path, '/');
-	int failed;
-
-	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->path) : 0, t->path);
 	t->leaf = slash ? slash + 1 : t->path;
 	t->fd = -1;
-	failed = tar_enter(t, parent);
+	int failed = tar_enter(t, parent_of(t->path));
 	if (!failed) failed = kind->make(t);
 	if (failed == -EEXIST && t->how & TAR_SHARDS)
 		return refuse(t->m, "two entries with the name %.*s", 160, t->path);
@@ -2360,7 +2304,6 @@ static u64 knob_number(const struct knob *k, const void *row) {
 static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32]) {
 	u64 n = knob_number(k, row);
 	const char *also = version == 2 ? k->also : "";
-
 	if (k->kind == KNOB_WORDS) return *(const char *const *)((const char *)row + k->field);
 	if ((!n && k->kind != KNOB_SWAP) || (!k->field && version == 1)) return NULL;
 	if (k->kind == KNOB_SWAP && version == 1) n += memory_max(row);
@@ -2431,22 +2374,16 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
 static void cpuset_inherit(int dir, const char *name) {
 	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
-	char path[96], text[256];
-
-	for (int i = 0; i < LEN(files); i++) {
-		format(path, sizeof path, "%s/../%s", name, files[i]);
-		if (file_read(dir, path, text, sizeof text) > 0) {
-			format(path, sizeof path, "%s/%s", name, files[i]);
-			file_write(dir, path, text);
-		}
-	}
+	char text[256];
+	for (int i = 0; i < LEN(files); i++)
+		if (file_read(dir, words("%s/../%s", name, files[i]), text, sizeof text) > 0)
+			file_write(dir, words("%s/%s", name, files[i]), text);
 }
 
 /* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
 static int base_open(int dir, const char *top, int magic) {
 	struct statfs fs;
 	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
-
 	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
 		mkdirat(fd, cgroup.name, 0755);
 		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -2459,7 +2396,6 @@ static int base_open(int dir, const char *top, int magic) {
 static int controller_needed(enum need controller, const struct container *c) {
 	char text[32];
 	int needed = controller == NEED_DEVICES;
-
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
 		needed |= k->need == controller &&
 			  (k->kind == KNOB_DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
@@ -2478,7 +2414,6 @@ static int v2_open(int controller) {
 	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
 					    .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
-
 	if (controller == NEED_DEVICES) /* no controller, but programs */
 		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
@@ -2492,8 +2427,6 @@ static int v2_open(int controller) {
  */
 static void cgroup_open(const char *name) {
 	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char text[24];
-
 	cgroup.name = name;
 	memset(cgroup.base, -1, sizeof cgroup.base);
 	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
@@ -2515,8 +2448,8 @@ static void cgroup_open(const char *name) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
 		for (int j = 0; j < NCONTAINERS && k->kind == KNOB_SHARED; j++)
 			sum += knob_number(k, &containers[j]);
-		format(text, sizeof text, "%llu", sum);
-		if (sum && strcmp(name, ".")) file_write(cgroup.base[V2], k->name, text);
+		if (sum && strcmp(name, "."))
+			file_write(cgroup.base[V2], k->name, words("%llu", sum));
 	}
 }
 
@@ -2524,7 +2457,6 @@ static void cgroup_open(const char *name) {
 static int device_number(const struct device *d, mode_t *type, dev_t *number) {
 	struct stat st;
 	int missing = stat(d->path, &st) ? errno : 0;
-
 	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
 	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
 	if (missing == ENOENT && d->type) return 0;
@@ -2543,7 +2475,6 @@ static int cgroup_make(const char *name, const struct container *c) {
 	char text[128];
 	mode_t type;
 	dev_t number;
-
 	for (int i = 0; i < NCONTROLLERS; i++)
 		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
 			return cgroup_failed("a cgroup", name, -errno);
@@ -2606,18 +2537,15 @@ static int devices_v2(const char *name, const struct device *d, int n) {
 }
 
 static int devices_v1(const char *name, const struct device *d, int n) {
-	char path[64], text[48];
+	char text[48];
 	int dir = cgroup.base[NEED_DEVICES];
-
-	format(path, sizeof path, "%s/devices.deny", name);
-	int failed = file_write(dir, path, "a");
-	format(path, sizeof path, "%s/devices.allow", name);
+	int failed = file_write(dir, words("%s/devices.deny", name), "a");
 	for (; n-- && !failed; d++) {
 		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
 		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
 		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
 		       d->may & WRITE ? "w" : "");
-		failed = file_write(dir, path, text);
+		failed = file_write(dir, words("%s/devices.allow", name), text);
 	}
 	return failed;
 }
@@ -2627,13 +2555,13 @@ static int devices_v1(const char *name, const struct device *d, int n) {
  * unpacked, for that may have to be read from another one. cgroup.why explains a failure.
  */
 static int cgroup_devices(const char *name, const struct container *c) {
-#define NODE(m, t, x, y)                                                                           \
+#define ALLOW(m, t, x, y)                                                                          \
 	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
-#define ALWAYS_NODE(x, y) NODE(READ | WRITE, 'c', x, y)
-	struct device list[MOST_DEVICES] = {
-		/* the last: the terminals of its own devpts */
-		ALWAYS_NODE(1, 3), ALWAYS_NODE(1, 5), ALWAYS_NODE(1, 7), ALWAYS_NODE(1, 8),
-		ALWAYS_NODE(1, 9), ALWAYS_NODE(5, 0), ALWAYS_NODE(5, 2), ALWAYS_NODE(136, -1)
+#define ALWAYS(x, y) ALLOW(READ | WRITE, 'c', x, y)
+	struct device list[MOST_DEVICES] = { /* the last: the terminals of its own devpts */
+					     ALWAYS(1, 3), ALWAYS(1, 5),   ALWAYS(1, 7),
+					     ALWAYS(1, 8), ALWAYS(1, 9),   ALWAYS(5, 0),
+					     ALWAYS(5, 2), ALWAYS(136, -1)
 	};
 	struct stat st;
 	mode_t type;
@@ -2641,12 +2569,12 @@ static int cgroup_devices(const char *name, const struct container *c) {
 	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
 
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
-		list[n++] = NODE(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
+		list[n++] = ALLOW(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
 	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
 		failed = device_number(d, &type, &number);
 		if (!failed)
-			list[n++] = NODE(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
-					 minor(number));
+			list[n++] = ALLOW(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
+					  minor(number));
 		else if (failed != -ENOENT || !(d->may & OPTIONAL))
 			return failed;
 	}
@@ -2669,22 +2597,17 @@ static int cgroup_place(const char *name, struct clone3_args *args) {
 
 /* Moves the caller, a child, to its cgroups; placed: clone3 has put it into that of v2. */
 static int cgroup_join(const char *name, int placed) {
-	char path[64];
 	int failed = 0;
-
-	format(path, sizeof path, "%s/cgroup.procs", name);
 	for (int i = placed ? V2 + 1 : V2; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.base[i] >= 0) failed = file_write(cgroup.base[i], path, "0");
+		if (cgroup.base[i] >= 0)
+			failed = file_write(cgroup.base[i], words("%s/cgroup.procs", name), "0");
 	return failed;
 }
 
 static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key) {
-	char path[96];
 	u64 n = 0;
-	int is_v2 = cgroup.version[NEED_MEMORY] == 2;
-
-	format(path, sizeof path, "%s/%s", name, is_v2 ? v2 : v1);
-	return file_number(cgroup.base[is_v2 ? V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
+	int is_v2 = cgroup.version[NEED_MEMORY] == 2, dir = cgroup.base[is_v2 ? V2 : NEED_MEMORY];
+	return file_number(dir, words("%s/%s", name, is_v2 ? v2 : v1), key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
@@ -2702,9 +2625,7 @@ static u64 cgroup_memory(const char *name) {
  * kills what is cloned into it later, too.
  */
 static void cgroup_kill(const char *name) {
-	char path[64];
-	format(path, sizeof path, "%s/cgroup.kill", name);
-	file_write(cgroup.base[V2], path, "1");
+	file_write(cgroup.base[V2], words("%s/cgroup.kill", name), "1");
 }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
@@ -2745,48 +2666,35 @@ struct mount_op {
 
 enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
+/* clang-format off */
+#define NODE(at, number) { DO_NODE, at, NULL, NULL, number, 0 }
+#define LINK(at, to) { DO_LINK, at, to, NULL, 0, 0 }
+#define DIRECTORY(at) { DO_DIR, at, NULL, NULL, 0, 0 }
+#define HIDE(at) { DO_HIDE, at, NULL, NULL, 0, 0 }
+#define LOCK(at) { DO_LOCK, at, NULL, NULL, 0, 0 }
+
 static const struct mount_op container_mounts[] = {
-	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN },
-	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY },
-	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
-	{ DO_NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
-	{ DO_NODE, "dev/zero", NULL, NULL, DEVICE(1, 5) },
-	{ DO_NODE, "dev/full", NULL, NULL, DEVICE(1, 7) },
-	{ DO_NODE, "dev/random", NULL, NULL, DEVICE(1, 8) },
-	{ DO_NODE, "dev/urandom", NULL, NULL, DEVICE(1, 9) },
-	{ DO_NODE, "dev/tty", NULL, NULL, DEVICE(5, 0) },
-	{ DO_LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
-	{ DO_LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
-	{ DO_LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
-	{ DO_LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
-	{ DO_LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
-	{ DO_DIR, "dev/pts", NULL, NULL, 0 },
+	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN, 0 },
+	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY, 0 },
+	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC, 0 },
+	NODE("dev/null", DEVICE(1, 3)), NODE("dev/zero", DEVICE(1, 5)),
+	NODE("dev/full", DEVICE(1, 7)), NODE("dev/random", DEVICE(1, 8)),
+	NODE("dev/urandom", DEVICE(1, 9)), NODE("dev/tty", DEVICE(5, 0)),
+	LINK("dev/ptmx", "pts/ptmx"), LINK("dev/fd", "/proc/self/fd"),
+	LINK("dev/stdin", "/proc/self/fd/0"), LINK("dev/stdout", "/proc/self/fd/1"),
+	LINK("dev/stderr", "/proc/self/fd/2"), DIRECTORY("dev/pts"), DIRECTORY("dev/shm"),
 	{ DO_MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
-	  MS_NOSUID | MS_NOEXEC },
-	{ DO_DIR, "dev/shm", NULL, NULL, 0 },
-	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN },
-	{ DO_HIDE, "proc/acpi", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/asound", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/kallsyms", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/kcore", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/keys", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/interrupts", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/key-users", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/latency_stats", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/sched_debug", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/scsi", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/timer_list", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/timer_stats", NULL, NULL, 0 },
-	{ DO_HIDE, "sys/devices/virtual/powercap", NULL, NULL, 0 }, /* CVE-2020-8694 */
-	{ DO_HIDE, "sys/firmware", NULL, NULL, 0 },
-	{ DO_HIDE, "sys/fs/selinux", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/bus", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/fs", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/irq", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/pressure", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/sys", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
+	  MS_NOSUID | MS_NOEXEC, 0 },
+	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN, 0 },
+	HIDE("proc/acpi"), HIDE("proc/asound"), HIDE("proc/interrupts"), HIDE("proc/kallsyms"),
+	HIDE("proc/kcore"), HIDE("proc/keys"), HIDE("proc/key-users"), HIDE("proc/scsi"),
+	HIDE("proc/latency_stats"), HIDE("proc/sched_debug"), HIDE("proc/timer_list"),
+	HIDE("proc/timer_stats"), HIDE("sys/firmware"), HIDE("sys/fs/selinux"),
+	HIDE("sys/devices/virtual/powercap"), /* CVE-2020-8694 */
+	LOCK("proc/bus"), LOCK("proc/fs"), LOCK("proc/irq"), LOCK("proc/pressure"),
+	LOCK("proc/sys"), LOCK("proc/sysrq-trigger"),
 };
+/* clang-format on */
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
 static int mount_on(int at, const char *source, const char *type, unsigned long flags,
@@ -2826,11 +2734,8 @@ static int hide(int root, int at, const char *path) {
 
 /* Makes a name in a directory of ours: a directory, a link, or a device node. */
 static int mount_name(int root, const struct mount_op *op) {
-	char parent[64];
 	const char *leaf = strrchr(op->at, '/') + 1;
-
-	format(parent, sizeof parent, "%.*s", (int)(leaf - op->at), op->at);
-	int dir = path_open(root, parent, O_PATH | O_DIRECTORY), failed = 0;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
 	if (dir < 0) return dir;
 	if (op->kind == DO_DIR)
 		failed = mkdirat(dir, leaf, 0755);
@@ -3059,7 +2964,6 @@ static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes
 static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict) {
 	unsigned last = 0;
 	i64 number;
-
 	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
 		if (!decimal(&p, p + strlen(p), &number) && number < MOST_CALLS) {
 			f->verdicts[number] = (uint8_t)verdict;
@@ -3090,11 +2994,8 @@ static void filter_leaf(struct filter *f, unsigned verdict) {
 static int filter_tree(struct filter *f, unsigned from, unsigned to) {
 	const uint8_t *v = f->verdicts;
 	unsigned up = (from + to) / 2, down = up, jump = f->n;
-
-	while (up < to && (up == from || v[up] == v[up - 1]))
-		up++;
-	while (down > from && v[down] == v[down - 1])
-		down--;
+	while (up < to && (up == from || v[up] == v[up - 1])) up++;
+	while (down > from && v[down] == v[down - 1]) down--;
 	unsigned middle = up < to ? up : down;
 	if (middle == from) {
 		filter_leaf(f, v[from]);
@@ -3132,7 +3033,6 @@ static int filter_load(struct filter *f) {
 static void filter_test(struct filter *f, int row) {
 	i64 number;
 	const char *call = call_tests[row].call;
-
 	if (!decimal(&call, call + strlen(call), &number) && f->verdicts[number] != CALL_REFUSED)
 		f->verdicts[number] = (uint8_t)(CALL_TESTED + row);
 }
@@ -3156,7 +3056,6 @@ static int filter_only(const char *calls) {
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
 	unsigned last = 0;
-
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
@@ -3188,7 +3087,6 @@ static int users_map(int proc, u64 first, u64 count) {
 static u64 users_all(void) {
 	char map[64];
 	i64 count = 0;
-
 	if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 22) {
 		const char *last = map + 22; /* "%10u %10u %10u", user_namespaces(7) */
 		last += strspn(last, " ");
@@ -3211,8 +3109,7 @@ static int users_make(u64 first, u64 more) {
 	if (!pid) { /* its descriptors are ours, and in its own directory it needs no number */
 		proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		write(go[1], &proc, sizeof proc);
-		for (;;)
-			pause();
+		for (;;) pause();
 	}
 	if (pid < 0 || read(go[0], &proc, sizeof proc) != sizeof proc) failed = -errno;
 	if (!failed) failed = users_map(proc, first, IDS);
@@ -3284,7 +3181,6 @@ static int writable_set(const char *const *paths) {
 static int loopback_up(void) {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed;
-
 	if (fd < 0 && errno == EAFNOSUPPORT) return 0; /* a kernel without IP has no lo to miss */
 	if (fd < 0) return -errno;
 	failed = ioctl(fd, SIOCSIFFLAGS, &lo) ? -errno : 0;
@@ -3330,7 +3226,6 @@ static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *
 	struct text t = { scratch, scratch + 320 }; /* less than PIPE_BUF: it goes in one piece */
 	struct timespec pause = { .tv_sec = 10 };
 	va_list ap;
-
 	va_start(ap, f);
 	text_va(&t, f, ap);
 	va_end(ap);
@@ -3343,6 +3238,11 @@ static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *
 		kernel_reboot(LINUX_REBOOT_CMD_RESTART);
 	}
 	_exit(host.code);
+}
+
+/* Dies of what has failed with -errno: with what, of which, and why. */
+static void must(int failed, const char *what, const char *which) {
+	if (failed) die("%s%s%s: %s", what, *which ? " " : "", which, strerror(-failed));
 }
 
 /* A child, as its parent knows it. */
@@ -3370,8 +3270,7 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
 	host.device = 0;
 	setsid(); /* Ctrl-C is for the launcher, which then stops us in order */
 	child_bind();
-	int failed = cgroup_name ? cgroup_join(cgroup_name, placed) : 0;
-	if (failed) die("joining the cgroup: %s", strerror(-failed));
+	must(cgroup_name ? cgroup_join(cgroup_name, placed) : 0, "joining the cgroup", "");
 	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* PID 1 of the device has another */
 }
 
@@ -3382,7 +3281,6 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
 static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
 	int report[2], pidfd = -1;
 	struct clone3_args args = { .flags = namespaces | CLONE_PIDFD, .exit_signal = SIGCHLD };
-
 	args.pidfd = (uintptr_t)&pidfd;
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
@@ -3423,8 +3321,7 @@ static void descriptors_keep(const int *keep, int n) {
 /* Undoes what the parent, or whoever started the launcher, has done to signals. */
 static void signals_reset(void) {
 	sigset_t none;
-	for (int i = 1; i < _NSIG; i++)
-		signal(i, SIG_DFL);
+	for (int i = 1; i < _NSIG; i++) signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -3485,7 +3382,6 @@ static void root_drop(const char *image) {
 static u64 ids_first(const struct container *c) {
 	const char *slash = strrchr(c->image, '/');
 	uint32_t hash = 2166136261U; /* FNV-1a */
-
 	if (c->userns == HOST || (c->tolerate & LACK(USERNS) && access("/proc/self/ns/user", F_OK)))
 		return 0;
 	for (const char *p = slash ? slash + 1 : c->image; *p; p++)
@@ -3495,8 +3391,7 @@ static u64 ids_first(const struct container *c) {
 
 static int image_users(const char *image) {
 	int users = 0;
-	for (int i = 0; i < NCONTAINERS; i++)
-		users += !strcmp(containers[i].image, image);
+	for (int i = 0; i < NCONTAINERS; i++) users += !strcmp(containers[i].image, image);
 	return users;
 }
 
@@ -3517,7 +3412,6 @@ static int image_find(struct image *m, const char *place, int anyone) {
 	const struct embedded *e = __start_embedded;
 	int is_path = !!strchr(place, '/');
 	struct stat st;
-
 	format(paths.image, sizeof paths.image, "%s", place);
 	for (; !is_path && e != __stop_embedded; e++)
 		if (!strcmp((const char *)&e->name + e->name, place))
@@ -3553,8 +3447,7 @@ static void worker_confine(int root) {
 	u64 keep = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETFCAP);
 	if (!geteuid()) {
 		if (fchdir(root) || chroot(".")) die("changing the root: %m");
-		int failed = confine(keep, NO);
-		if (failed) die("dropping capabilities: %s", strerror(-failed));
+		must(confine(keep, NO), "dropping capabilities", "");
 	}
 	int failed = filter_only(unpack_calls);
 	if (failed && failed != -EINVAL) /* a kernel without it: said when the launcher starts */
@@ -3628,7 +3521,7 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
 	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
-	char byte = 0, path[32];
+	char byte = 0;
 
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
@@ -3648,8 +3541,7 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 		worker(m, root, how, each, crew);
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
-		format(path, sizeof path, "/proc/%d", task.pid);
-		int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int proc = open(words("/proc/%d", task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (!users_map(proc, m->ids, m->ids ? IDS : users_all()))
 			failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
 		close(proc);
@@ -3666,16 +3558,13 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 
 /* Makes a place where something will be mounted: a file where `like` is one, else a directory. */
 static int mount_point(int root, const char *path, const char *like) {
-	char parent[PATH_MAX];
 	struct stat st;
-	const char *leaf = strrchr(path, '/');
-
 	if (!like || stat(like, &st) || S_ISDIR(st.st_mode)) return path_mkdir(root, path);
-	format(parent, sizeof parent, "%.*s", (int)(leaf - path), path);
-	int failed = path_mkdir(root, parent);
-	int dir = failed ? failed : path_open(root, parent, O_PATH | O_DIRECTORY);
+	int failed = path_mkdir(root, parent_of(path));
+	int dir = failed ? failed : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
 	if (dir < 0) return dir;
-	if (mknodat(dir, leaf + 1, S_IFREG | 0644, 0) && errno != EEXIST) failed = -errno;
+	if (mknodat(dir, strrchr(path, '/') + 1, S_IFREG | 0644, 0) && errno != EEXIST)
+		failed = -errno;
 	close(dir);
 	return failed;
 }
@@ -3684,16 +3573,14 @@ static int mount_point(int root, const char *path, const char *like) {
 static void mount_points(const struct container *c, int root) {
 	static const char *const always[] = { "proc", "sys", "dev" };
 	int failed = 0;
-
-	for (int i = 0; i < LEN(always) && !failed; i++)
-		failed = path_mkdir(root, always[i]);
+	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
 		failed = path_mkdir(root, d->path);
 	for (const struct bind *b = c->binds; b && b->from && !failed; b++)
 		failed = mount_point(root, b->path, b->from);
-	if (failed) die("the image has no place for a mount: %s", strerror(-failed));
+	must(failed, "the image has no place for a mount", "");
 }
 
 enum { DEVICE_WAIT = 5000 }; /* ms */
@@ -3737,7 +3624,6 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	const struct header *h = &m->header;
 	char root[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
-
 	if (!strncmp(place, "/dev/", 5)) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
@@ -3805,22 +3691,18 @@ static int container_unpack(const struct container *c, struct task *task) {
  */
 
 static void mount_or_die(int root, const struct mount_op *op) {
-	int failed = mount_do(root, op);
-	if (failed) die("%s in the container: %s", op->at, strerror(-failed));
+	must(mount_do(root, op), "in the container:", op->at);
 }
 
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
 static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
 		struct mount_op node = { DO_NODE, d->path + 1, NULL, NULL, 0, 0 };
-		char parent[PATH_MAX];
 		dev_t number = 0;
 		int failed = device_number(d, &node.mode, &number);
 		if (failed == -ENOENT && d->may & OPTIONAL) continue;
-		if (failed) die("device %s: %s", d->path, strerror(-failed));
-		format(parent, sizeof parent, "%.*s", (int)(strrchr(d->path, '/') - d->path),
-		       d->path);
-		if ((failed = path_mkdir(root, parent))) die("%s: %s", parent, strerror(-failed));
+		must(failed, "device", d->path);
+		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
 		node.flags = (unsigned long)number;
 		node.mode |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
 		mount_or_die(root, &node);
@@ -3867,8 +3749,7 @@ static void construct_binds(const struct container *c, int root, uid_t uid, gid_
 /* All mounts of a container below its open root. */
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[128], options[96];
-	for (int i = 0; i < LEN(container_mounts); i++)
-		mount_or_die(root, &container_mounts[i]);
+	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
@@ -3879,14 +3760,13 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 	construct_devices(c, root);
 	format(path, sizeof path, "%s/control", host.work);
 	const struct mount_op control[] = {
-		{ DO_DIR, "dev/launcher", NULL, NULL, 0, 0 },
+		DIRECTORY("dev/launcher"),
 		{ DO_NODE, "dev/launcher/control", NULL, NULL, 0, S_IFREG },
 		{ DO_NODE, "dev/launcher/launcher", NULL, NULL, 0, S_IFREG },
 		{ DO_BIND, "dev/launcher/control", path, NULL, MS_NODEV | MS_RDONLY, 0 },
 		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, MS_NODEV | MS_RDONLY, 0 },
 	};
-	for (int i = 0; i < LEN(control) && c->control; i++)
-		mount_or_die(root, &control[i]);
+	for (int i = 0; i < LEN(control) && c->control; i++) mount_or_die(root, &control[i]);
 	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
 }
 
@@ -3895,7 +3775,6 @@ static int root_writable(const struct container *c, const char *path, int lower)
 	static const char *const names[] = { "upper", "work", "root" };
 	char options[128], name[64];
 	uid_t ids = (uid_t)ids_first(c);
-
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", c->root,
 	       c->root / 1024);
 	format(name, sizeof name, "%s.root", c->name);
@@ -3934,8 +3813,6 @@ static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 static void construct_process(const struct container *c) {
 	static const struct rlimit no_core;
 	unsigned long cpus[16];
-	char number[16];
-
 	memset(cpus, 0xff, sizeof cpus);
 	if (c->affinity) {
 		memset(cpus, 0, sizeof cpus);
@@ -3950,10 +3827,9 @@ static void construct_process(const struct container *c) {
 		die("its I/O priority: %m");
 	prctl(PR_SET_TIMERSLACK, c->timer_slack ? (unsigned long)c->timer_slack : 50000UL);
 	syscall(SYS_keyctl, 1, NULL); /* KEYCTL_JOIN_SESSION_KEYRING: not that of who started us */
-	format(number, sizeof number, "%d", c->oom_score_adj);
-	int failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", number);
-	if (failed || setrlimit(RLIMIT_CORE, &no_core))
-		die("process limits: %s", strerror(failed ? -failed : errno));
+	must(file_write(AT_FDCWD, "/proc/self/oom_score_adj", words("%d", c->oom_score_adj)),
+	     "its oom_score_adj", "");
+	if (setrlimit(RLIMIT_CORE, &no_core)) die("process limits: %m");
 	for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 		if (setrlimit(l->resource, &(struct rlimit){ l->most, l->most }))
 			die("limit %d of its processes: %m", l->resource);
@@ -3969,25 +3845,23 @@ static void construct_sysctl(const struct container *c) {
 	for (int i = 0; i < LEN(lists); i++)
 		for (const struct setting *s = lists[i]; s && s->name; s++) {
 			format(path, sizeof path, "/proc/sys/%s", s->name);
-			for (char *p = path; (p = strchr(p, '.'));)
-				*p = '/';
+			for (char *p = path; (p = strchr(p, '.'));) *p = '/';
 			int failed = file_write(AT_FDCWD, path, s->value);
-			if (failed && i) die("sysctl %s: %s", s->name, strerror(-failed));
+			must(i ? failed : 0, "sysctl", s->name);
 		}
 }
 
 /* Moves the clocks of what is forked from now on. */
 static void construct_clock(const struct container *c) {
-	char text[96];
 	if (!c->clock.monotonic && !c->clock.boottime) return;
 	if (unshare(CLONE_NEWTIME)) {
 		if (errno == EINVAL && c->tolerate & LACK(TIMENS)) return;
 		die(".clock: a time namespace (CONFIG_TIME_NS): %m");
 	}
-	format(text, sizeof text, "monotonic %lld 0\nboottime %lld 0\n", (i64)c->clock.monotonic,
-	       (i64)c->clock.boottime);
-	int failed = file_write(AT_FDCWD, "/proc/self/timens_offsets", text);
-	if (failed) die(".clock: %s", strerror(-failed));
+	must(file_write(AT_FDCWD, "/proc/self/timens_offsets",
+			words("monotonic %lld 0\nboottime %lld 0\n", (i64)c->clock.monotonic,
+			      (i64)c->clock.boottime)),
+	     ".clock", "");
 }
 
 /* Becomes root among the users of the container, where that is nobody outside. */
@@ -4003,7 +3877,6 @@ static void construct_users(int users) {
 static void user_of(const struct container *c, const struct header *says, uid_t *uid, gid_t *gid) {
 	i64 ids[2] = { 0 };
 	const char *user = c->user ? c->user : says->user, *end = user ? user + strlen(user) : NULL;
-
 	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
 		     decimal(&user, end, &ids[1]) || user != end || ids[0] >= IDS || ids[1] >= IDS))
 		die("the image's user is not UID:GID, two numbers below %d", IDS);
@@ -4015,16 +3888,16 @@ static void user_of(const struct container *c, const struct header *says, uid_t 
 static void construct(const struct container *c, const struct header *says, const int stdio[3]) {
 	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
 	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
-	int users = ids ? users_make(ids, owned) : -1, failed;
+	int users = ids ? users_make(ids, owned) : -1;
 	uid_t uid;
 	gid_t gid;
 
 	umask(0);
-	if (ids && users < 0) die("users of its own (CONFIG_USER_NS): %s", strerror(-users));
+	must(ids && users < 0 ? users : 0, "users of its own (CONFIG_USER_NS)", "");
 	user_of(c, says, &uid, &gid);
 	if (unshare(CLONE_NEWCGROUP)) die("a cgroup namespace: %m");
 	if (sethostname(c->name, strlen(c->name))) die("host name: %m");
-	if ((failed = loopback_up())) die("network lo: %s", strerror(-failed));
+	must(loopback_up(), "network lo", "");
 	construct_sysctl(c);
 	for (int i = 0; i < 3; i++)
 		if (dup2(stdio[i], i) < 0) /* descriptors 0 to 2 are always open in the parent */
@@ -4033,8 +3906,8 @@ static void construct(const struct container *c, const struct header *says, cons
 		fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
-	if (c->label && (failed = label_set(c->label)) && !(c->tolerate & LACK(LABEL)))
-		die("the label '%s': %s", c->label, strerror(-failed));
+	int failed = c->label ? label_set(c->label) : 0;
+	must(c->tolerate & LACK(LABEL) ? 0 : failed, "the label", c->label);
 	construct_clock(c);
 	construct_users(users);
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
@@ -4048,7 +3921,6 @@ static const struct header *image_says(const struct container *c) {
 	unsigned seen[LEN(header_keys)] = { 0 };
 	char path[PATH_MAX];
 	int failed = 0;
-
 	root_path(path, c->image);
 	format(path + strlen(path), 8, "%s", ".header");
 	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
@@ -4077,8 +3949,7 @@ static const char **environment(const struct container *c, const char *const *of
 		for (const char *const *e = lists[list]; e && *e; e++) {
 			size_t key = strcspn(*e, "=") + 1;
 			int i = 0;
-			while (i < n && strncmp(all[i], *e, key))
-				i++;
+			while (i < n && strncmp(all[i], *e, key)) i++;
 			if (i == n || !list) all[n++] = *e;
 		}
 	return all;
@@ -4088,20 +3959,19 @@ static const char **environment(const struct container *c, const char *const *of
 static void give_up(const struct container *c, const struct header *says) {
 	uid_t uid;
 	gid_t gid;
-
 	user_of(c, says, &uid, &gid);
 	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
 	    setresuid(uid, uid, uid))
 		die("becoming user %u: %m", uid);
+	must(confine(c->keep, YES), "dropping capabilities", "");
 	if (says->cwd && chdir(says->cwd)) die("the image's working directory %s: %m", says->cwd);
-	int failed = confine(c->keep, YES);
-	if (failed) die("dropping capabilities: %s", strerror(-failed));
-	if (c->writable && (failed = writable_set(c->writable)) &&
-	    !(failed == -ENOSYS && c->tolerate & LACK(LANDLOCK)))
-		die(".writable, by Landlock (CONFIG_SECURITY_LANDLOCK): %s", strerror(-failed));
+	int failed = c->writable ? writable_set(c->writable) : 0;
+	must((failed == -ENOSYS || failed == -EOPNOTSUPP) && c->tolerate & LACK(LANDLOCK) ? 0
+											  : failed,
+	     ".writable, by Landlock (CONFIG_SECURITY_LANDLOCK)", "");
 	failed = filter_groups(c->may ? (unsigned)c->may : DEFAULT);
-	if (failed && !(failed == -EINVAL && c->tolerate & LACK(SECCOMP)))
-		die("a filter for system calls (CONFIG_SECCOMP_FILTER): %s", strerror(-failed));
+	must(failed == -EINVAL && c->tolerate & LACK(SECCOMP) ? 0 : failed,
+	     "a filter for system calls (CONFIG_SECCOMP_FILTER)", "");
 }
 
 /* The workload's own first steps; the last one replaces it. */
@@ -4129,7 +3999,6 @@ static const char follow_calls[] = CALLS(SYS_rt_sigtimedwait, SYS_rt_sigtimedwai
 static _Noreturn void inside(const struct container *c, const int stdio[3]) {
 	sigset_t all;
 	int status;
-
 	const struct header *says = image_says(c);
 	construct(c, says, stdio);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
@@ -4138,8 +4007,7 @@ static _Noreturn void inside(const struct container *c, const int stdio[3]) {
 	if (main_pid < 0) die("a process for the workload: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		close(fd);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
 	/* Another user than the workload, who can't touch it, but whom it can signal. */
 	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
 	    setresuid(IDS - 1, IDS - 1, IDS - 1))
@@ -4147,9 +4015,8 @@ static _Noreturn void inside(const struct container *c, const int stdio[3]) {
 	child_bind();
 	int failed = confine(CAP(KILL), NO);
 	if (!failed) failed = filter_only(follow_calls);
-	if (failed &&
-	    failed != -EINVAL) /* that the kernel has no filter, the workload minds or not */
-		die("confining PID 1: %s", strerror(-failed));
+	/* Whether it matters that the kernel has no filter, the workload has decided. */
+	must(failed == -EINVAL ? 0 : failed, "confining PID 1", "");
 	close(host.report); /* exec closes its last copy */
 	for (;;) {
 		int signal = sigwaitinfo(&all, NULL);
@@ -4166,7 +4033,6 @@ static _Noreturn void inside(const struct container *c, const int stdio[3]) {
 static int container_start(const struct container *c, const int stdio[3], struct task *task) {
 	u64 own = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
 	int parent = task_fork(task, own, c->name);
-
 	if (!parent) inside(c, stdio);
 	return parent < 0 ? parent : 0;
 }
@@ -4237,7 +4103,6 @@ static void leave_initramfs(void) {
 static void mount_device(void) {
 	struct stat st, above;
 	char parent[64];
-
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
 		mkdir(at, 0755);
@@ -4262,7 +4127,6 @@ static void open_stdio(const char *path) {
 static int journal_open(const char *path) {
 	struct stat st;
 	int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
 	if (fd < 0 || fstat(fd, &st)) return -errno;
 	if (S_ISREG(st.st_mode))
 		close(fd); /* a file never blocks, and its offset is shared with others */
@@ -4300,7 +4164,6 @@ static void read_cmdline(void) {
 	static char line[8192];
 	char *from = line, *to = line, *word = line;
 	int quoted = 0;
-
 	file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line);
 	line[strcspn(line, "\n")] = '\0';
 	for (int last = 0; !last; from++) {
@@ -4323,8 +4186,7 @@ static void check_names(const char *list, const char *key) {
 	for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
 		int i = 0;
 		format(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
-		while (i < NCONTAINERS && strcmp(containers[i].name, name))
-			i++;
+		while (i < NCONTAINERS && strcmp(containers[i].name, name)) i++;
 		if (i == NCONTAINERS)
 			say("%s on the kernel command line: there is no container '%s'", key, name);
 	}
@@ -4334,7 +4196,6 @@ static void check_names(const char *list, const char *key) {
 static int load_module(int dir, const char *name) {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
-
 	if (fd < 0 ||
 	    (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
 		failed = -errno;
@@ -4346,7 +4207,6 @@ static int load_module(int dir, const char *name) {
 static void load_modules(const char *path) {
 	static char list[8192];
 	int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, loaded = 0, failed;
-
 	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0) return;
 	for (char *name = list, *next; *name; name = next) {
 		next = name + strcspn(name, "\n");
@@ -4363,9 +4223,8 @@ static void load_modules(const char *path) {
 static void mount_data(void) {
 	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
 	int i = 0, failed = ENODEV;
-
-	mkdir(host.data, 0700);
 	if (!host.disk) return;
+	mkdir(host.data, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
 	while (i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL)) {
 		failed = errno == ENODEV ? failed : errno;
@@ -4382,7 +4241,6 @@ static void introduce(void) {
 	struct utsname kernel = { 0 };
 	struct sysinfo memory = { 0 };
 	static const char *const versions[] = { "missing", "v1", "v2" };
-
 	uname(&kernel);
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
@@ -4399,10 +4257,8 @@ static void introduce(void) {
 static sigset_t signals_hold(void) {
 	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
 	sigset_t set;
-
 	sigemptyset(&set);
-	for (int i = 0; i < LEN(wanted); i++)
-		sigaddset(&set, wanted[i]);
+	for (int i = 0; i < LEN(wanted); i++) sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return set;
@@ -4437,7 +4293,6 @@ static void boot(void) {
 static int remove_dead_run(int dir, const char *name) {
 	const char *number = after(name, "launcher-run-");
 	i64 pid;
-
 	if (!number || decimal(&number, number + strlen(number), &pid) || !kill((pid_t)pid, 0))
 		return 0;
 	int full = tree_remove_entry(dir, name);
@@ -4462,7 +4317,6 @@ static int remove_stale(int dir, const char *name) {
 static void prepare_host(const char *verb, const char *cgroup_base) {
 	if (geteuid()) die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
 	char path[64];
-
 	umask(022);
 	if (!is_sealed(path) &&
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
@@ -4475,11 +4329,9 @@ static void prepare_host(const char *verb, const char *cgroup_base) {
 static void prepare_up(void) {
 	char path[64];
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
 	signals_hold();
 	prepare_host("up", "launcher");
-	prctl(PR_SET_CHILD_SUBREAPER,
-	      1); /* a dead orphan counts against .pids until it is reaped */
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* dead orphans count against .pids until reaped */
 	journal_open("/proc/self/fd/2");
 	format(path, sizeof path, "%s/lock", host.work);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -4488,8 +4340,7 @@ static void prepare_up(void) {
 		fcntl(fd, F_GETLK, &lock);
 		die("process %d supervises the containers of this machine already", lock.l_pid);
 	}
-	for (int i = 0; i < NCONTROLLERS; i++)
-		dir_each(cgroup.base[i], remove_stale);
+	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_stale);
 	introduce();
 }
 
@@ -4514,8 +4365,7 @@ static void end_device(int command) {
 		kernel_reboot(command);
 		_exit(1);
 	}
-	for (;;)
-		pause();
+	for (;;) pause();
 }
 
 /* ---- 16  ask -----------------------------------------------------------------------------------
@@ -4529,9 +4379,7 @@ enum { EXIT_USAGE = 2 };
 
 static unsigned options; /* of the verb: a bit for each first letter; j: --json */
 
-static int option(char letter) {
-	return options >> (letter & 31) & 1;
-}
+static int option(char letter) { return options >> (letter & 31) & 1; }
 
 /* clang-format off */
 enum request_kind {
@@ -4664,7 +4512,6 @@ static int control_connect(void) {
 static int ask_supervisor(enum request_kind kind, const char *name) {
 	struct request request = { .kind = kind, .follow = option('f') };
 	static struct reply reply;
-
 	if (kind == ASK_SAVE && isatty(STDOUT_FILENO))
 		die("a tar is not for a terminal: launcher save %s >out.tar", name);
 	if (name && format(request.name, sizeof request.name, "%s", name) != strlen(name))
@@ -4698,7 +4545,6 @@ static int ask_supervisor(enum request_kind kind, const char *name) {
 static const char *policy_digest(char to[2 * DIGEST_SIZE + 1]) {
 	blake2s_state state;
 	uint8_t digest[DIGEST_SIZE];
-
 	blake2s_init(&state, DIGEST_SIZE);
 	blake2s_update(&state, (const uint8_t *)policy_text, policy_text_end - policy_text);
 	for (const char *const *key = more_keys; *key; key++)
@@ -4717,7 +4563,6 @@ static const struct container *container_named(const char *name) {
 static int ask_policy(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1], name[48];
 	const char *from = policy_text, *to = policy_text_end;
-
 	if (argv[0]) {
 		format(name, sizeof name, "= \"%s\",", container_named(argv[0])->name);
 		const char *at = memmem(from, to - from, name, strlen(name));
@@ -4855,7 +4700,6 @@ static void check_container(const struct container *c, const char *probe) {
 static void config_open(const char *path) {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-
 	if (fd < 0 || fstat(fd, &st)) die("%s: %m", path);
 	checked.size = (size_t)st.st_size;
 	checked.config = mmap(NULL, checked.size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -4867,7 +4711,6 @@ static void config_open(const char *path) {
 static int ask_check(char **argv) {
 	const struct container *only = NULL;
 	char probe[32];
-
 	if (option('k'))
 		config_open(argv[0] ? argv[0] : "");
 	else if (argv[0])
@@ -4928,8 +4771,7 @@ static int ask_unpack(char **argv) {
 
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
 		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
-	while (n > 1 && into[n - 1] == '/')
-		into[--n] = '\0';
+	while (n > 1 && into[n - 1] == '/') into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
 	if (image_find(&image, as_path(argv[0]), NO)) die("%s: %s", argv[0], image.why);
@@ -4952,7 +4794,6 @@ static int ask_unpack(char **argv) {
 static int run_wait(struct task *task, const sigset_t *signals) {
 	char last_words[320];
 	int code = task_wait(task, signals, NO, last_words, sizeof last_words);
-
 	if (*last_words && code < 128) log_line(journal.as, last_words, strlen(last_words));
 	return code;
 }
@@ -4962,8 +4803,7 @@ static void run_tidy(void) {
 	int dir = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir_each(dir, remove_dead_run);
 	close(dir);
-	for (int i = 0; i < NCONTROLLERS; i++)
-		dir_each(cgroup.base[i], remove_dead_run);
+	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_dead_run);
 }
 
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
@@ -4988,13 +4828,9 @@ static int ask_run(char **argv) {
 		say("a process to unpack in: %s", strerror(-failed));
 	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
 		say("%s", cgroup.why);
-	if (!failed) {
-		failed = container_start(&c, stdio, &task);
-		if (failed)
-			say("a process for the container: %s", strerror(-failed));
-		else
-			code = run_wait(&task, &signals);
-	}
+	if (!failed && (failed = container_start(&c, stdio, &task)))
+		say("a process for the container: %s", strerror(-failed));
+	if (!failed) code = run_wait(&task, &signals);
 	if (cgroup_oom_kills(name))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
@@ -5017,10 +4853,8 @@ static int ask_up(char **argv) {
 static void print_entry(const struct tar *t) {
 	static const char bits[] = "rwxrwxrwx", kinds_of[] = "-hlcbdp", special[] = "tss";
 	char mode[11] = "?", owner[24], size[24];
-
 	mode[0] = t->type >= '0' && t->type <= '6' ? kinds_of[t->type - '0'] : '-';
-	for (int i = 0; i < 9; i++)
-		mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
+	for (int i = 0; i < 9; i++) mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
 	for (int i = 0; i < 3; i++)
 		if (t->mode >> (9 + i) & 1) mode[9 - 3 * i] = special[i];
 	mode[10] = '\0';
@@ -5060,7 +4894,6 @@ static int ask_inspect(char **argv) {
 	const struct header *h = &image.header;
 	char digest[2 * DIGEST_SIZE + 1], buf[24];
 	const char *value;
-
 	if (image_find(&image, as_path(argv[0]), YES)) die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
 	print_key("signer");
@@ -5155,9 +4988,7 @@ static int help(void) {
 static int ask(int argc, char **argv) {
 	const char *name = argc > 1 ? argv[1] : "help";
 	const struct verb *v = verbs, *end = verbs + LEN(verbs);
-
-	while (v < end && strcmp(v->name, name))
-		v++;
+	while (v < end && strcmp(v->name, name)) v++;
 	if (v == end) {
 		say("there is no verb '%s'; 'launcher help' lists them", name);
 		return EXIT_USAGE;
@@ -5247,8 +5078,7 @@ static size_t save_name(char kind) {
 /* An extended record, "LENGTH KEY=VALUE\n": the length counts its own digits. */
 static void save_record(const char *key, const char *name, const void *value, size_t size) {
 	size_t n = strlen(key) + strlen(name) + size + 3, digits = 1;
-	for (size_t most = 10; n + digits >= most; most *= 10)
-		digits++;
+	for (size_t most = 10; n + digits >= most; most *= 10) digits++;
 	if (n + digits > sizeof saver.pax - saver.pax_size)
 		save_die("%s: its attributes are larger than %d bytes", saver.path, PAX_MAX);
 	char *to = saver.pax + saver.pax_size;
@@ -5261,7 +5091,6 @@ static void save_record(const char *key, const char *name, const void *value, si
 static void save_attributes(int fd) {
 	static char list[PAX_MAX], value[PAX_MAX];
 	ssize_t n = flistxattr(fd, list, sizeof list);
-
 	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
 		ssize_t size = fgetxattr(fd, name, value, sizeof value);
 		if (size < 0) save_die("%s: attribute %s: %m", saver.path, name);
@@ -5299,8 +5128,7 @@ static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);
 	memset(h + 148, ' ', 8);
-	for (int i = 0; i < TAR_BLOCK; i++)
-		sum += (unsigned char)h[i];
+	for (int i = 0; i < TAR_BLOCK; i++) sum += (unsigned char)h[i];
 	save_number(h + 148, 6, sum);
 	h[154] = '\0';
 	save_bytes(h, TAR_BLOCK);
@@ -5356,7 +5184,6 @@ static void save_open(int dir, const char *name) {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 	const char *other;
-
 	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
 		saver.changed++;
 	} else if (S_ISDIR(st.st_mode)) {
@@ -5378,7 +5205,6 @@ static void save_open(int dir, const char *name) {
 static int save_one(int dir, const char *name) {
 	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
 	struct stat st;
-
 	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
@@ -5422,21 +5248,19 @@ static _Noreturn void save(void) {
  */
 static int save_start(int client, const struct task *task, u64 ids) {
 	struct task child;
-	char path[32];
 	int parent = task_fork(&child, 0, NULL);
-
 	if (parent > 0) {
 		close(child.report);
 		close(child.pidfd);
 	}
 	if (parent) return parent < 0 ? parent : 0;
-	format(path, sizeof path, "/proc/%d/root", task->pid);
 	saver.client = client;
 	saver.ids = ids;
 	saver.reply.kind = REPLY_BYTES;
 	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
-	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (saver.root < 0 || syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0))
+	saver.root = open(words("/proc/%d/root", task->pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (saver.root < 0 ||
+	    (syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0) && errno != ENOSYS))
 		save_die("its root: %m");
 	saver.names = mmap(NULL, NAMES + LINKS * sizeof *saver.links, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -5523,8 +5347,10 @@ static void watch(int how, int fd, uint32_t events, enum source source, int inde
 #define note(i, ...) format((i)->note, sizeof(i)->note, __VA_ARGS__)
 
 static void signal_task(struct instance *i, int signal) {
-	if (i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0))
-		say("%s: signal %d: %m", row_of(i)->name, signal);
+	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
+	if (failed && errno == ENOSYS)
+		failed = kill(i->task.pid, signal); /* it is not reaped yet */
+	if (failed) say("%s: signal %d: %m", row_of(i)->name, signal);
 }
 
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
@@ -5541,9 +5367,7 @@ static void release(struct instance *i) {
 
 /* -- actions: what happens to an instance; each returns the state that comes next -- */
 
-static enum state stay(struct instance *i) {
-	return i->state;
-}
+static enum state stay(struct instance *i) { return i->state; }
 
 static enum state wait_turn(struct instance *i) {
 	i->wanted = YES;
@@ -5565,7 +5389,6 @@ static enum state conclude(struct instance *i, int failed) {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
 		return finish(i);
@@ -5600,7 +5423,6 @@ static enum state build(struct instance *i) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int stdio[3] = { null, i->log[1], i->log[1] };
 	static const int console[3] = { 0, 1, 2 };
-
 	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
 	int refused = cgroup_devices(row_of(i)->name, row_of(i)), failed = 0;
 	if (!refused)
@@ -5648,9 +5470,7 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i) {
-	return conclude(i, i->status != 0);
-}
+static enum state ended(struct instance *i) { return conclude(i, i->status != 0); }
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
 static void settle_root(struct instance *i) {
@@ -5671,7 +5491,6 @@ static enum state unpacked(struct instance *i) {
 }
 
 static enum state kill_all(struct instance *i) {
-	cgroup_kill(row_of(i)->name);
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
 	i->deadline = now() + KILL_AGAIN;
 	return i->state;
@@ -5732,9 +5551,7 @@ RULE(rule_reactions, "a state has no action for an event");
 	if (!reactions[state][event]) rule_reactions();
 #define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
 
-static __attribute__((used)) void rules_of_reactions(void) {
-	STATES(CHECK_ROW)
-}
+static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
 static void happen(struct instance *i, enum event event) {
 	enum state next = reactions[i->state][event](i);
@@ -5761,7 +5578,6 @@ static void on_log(struct instance *i) {
 static void on_exit_of(struct instance *i, const siginfo_t *end) {
 	char last_words[320];
 	struct ring *r = &rings[i - instances];
-
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
 		ring_show(r, row_of(i)->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
@@ -5873,7 +5689,6 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 static void client_end(struct client *c, int code, const char *sentence) {
 	struct reply reply = { .kind = REPLY_END, .code = code };
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%s", sentence);
-
 	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_drop(c);
 }
 
@@ -5913,7 +5728,6 @@ static void serve_logs(struct client *c) {
 	struct reply reply = { .kind = REPLY_BYTES };
 	const char *bytes;
 	size_t n;
-
 	while ((n = ring_peek(&rings[c->index], &c->at, &bytes))) {
 		n = n < sizeof reply.bytes ? n : sizeof reply.bytes;
 		memcpy(reply.bytes, bytes, n);
@@ -5927,7 +5741,6 @@ static void serve_logs(struct client *c) {
 static void serve_save(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	int failed = i->state == IS_UP ? save_start(c->fd, &i->task, ids_first(row_of(i))) : 0;
-
 	if (failed)
 		client_end(c, 1, strerror(-failed));
 	else if (i->state != IS_UP)
@@ -5944,7 +5757,6 @@ static void serve_stop(struct client *c) {
 static void serve_start(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
-
 	if (i->state == IS_UP || (i->state == IS_DONE && !i->status))
 		client_end(c, 0, "");
 	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
@@ -6113,7 +5925,6 @@ static void logs_open(void) {
 static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
-
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
 
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
@@ -6141,21 +5952,11 @@ static int all_done(void) {
 static void dispatch(const struct epoll_event *event) {
 	uint32_t index = (uint32_t)event->data.u64;
 	switch ((enum source)(event->data.u64 >> 32)) {
-	case FROM_SIGNALS:
-		on_signal();
-		break;
-	case FROM_CONTROL:
-		on_control(listener);
-		break;
-	case FROM_CLIENT:
-		on_client(&clients[index]);
-		break;
-	case FROM_REPORT:
-		on_report(&instances[index]);
-		break;
-	case FROM_LOG:
-		on_log(&instances[index]);
-		break;
+	case FROM_SIGNALS: on_signal(); break;
+	case FROM_CONTROL: on_control(listener); break;
+	case FROM_CLIENT: on_client(&clients[index]); break;
+	case FROM_REPORT: on_report(&instances[index]); break;
+	case FROM_LOG: on_log(&instances[index]); break;
 	}
 }
 
@@ -6173,17 +5974,14 @@ static int supervise(void) {
 		serve_clients();
 		if (ending && (all_done() || now() >= end_by)) return ending;
 		int n = epoll_wait(poller, events, LEN(events), next_due());
-		for (int i = 0; i < n; i++)
-			dispatch(&events[i]);
+		for (int i = 0; i < n; i++) dispatch(&events[i]);
 	}
 }
 
 int main(int argc, char **argv) {
 	int code = SUPERVISE;
 	char **last = *environ ? environ : argv;
-
-	while (last[0] && last[1])
-		last++;
+	while (last[0] && last[1]) last++;
 	host.argv = argv;
 	host.args_size = *last + strlen(*last) - argv[0];
 	open_stdio("/dev/null");
