@@ -447,7 +447,8 @@ RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem o
 RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
 RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
 RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
-RULE(rule_weight, "a .weight is more than 10000");
+RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
+RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
 RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
 RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
 RULE(rule_console, "more than one row has the .console");
@@ -508,7 +509,9 @@ static inline __attribute__((always_inline)) void rules_of_limits(const struct c
 	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
 	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
 		rule_limits();
-	if (c->cpu.weight > 10000 || c->io.weight > 10000) rule_weight();
+	if (c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle))
+		rule_weight();
+	if (!c->hugetlb.pages != !c->hugetlb.max) rule_pages();
 	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
 		rule_nice();
 	if (!c->schedule.policy ? c->schedule.priority
@@ -2256,25 +2259,25 @@ static const struct knob {
 	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
 	enum need need;
 	enum knob_kind kind;
-	char v1[34];        /* its file; "": v1 can't do it */
-	char v2[17];        /* its file, if not called as the field; * is the size of pages */
-	char also[8];       /* v2: behind the value; of a disk, before it */
-	char option[25];    /* if it takes another than the controller */
-	unsigned otherwise; /* the value if the row has none */
+	char v1[34];     /* its file; "": v1 can't do it */
+	char v2[17];     /* its file, if not called as the field; * is the size of pages */
+	char also[8];    /* v2: behind the value; of a disk, before it */
+	char option[25]; /* if it takes another than the controller */
+	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
 	{ FIELD(memory.max), NEED_MEMORY, KNOB_NUMBER, "memory.limit_in_bytes",
-	  .otherwise = DEFAULT_MEMORY },
+	  .usual = DEFAULT_MEMORY },
 	{ FIELD(memory.swap), NEED_MEMORY, KNOB_SWAP, "memory.memsw.limit_in_bytes",
 	  "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, KNOB_NUMBER },
-	{ FIELD(memory.low), NEED_MEMORY, KNOB_SHARED },
-	{ FIELD(memory.min), NEED_MEMORY, KNOB_SHARED },
-	{ "memory.oom.group", 0, NEED_MEMORY, KNOB_NUMBER, .otherwise = 1 },
-	{ FIELD(pids), NEED_PIDS, KNOB_NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
+	{ FIELD(memory.high), NEED_MEMORY, KNOB_NUMBER, .option = "cgroup v2" },
+	{ FIELD(memory.low), NEED_MEMORY, KNOB_SHARED, .option = "cgroup v2" },
+	{ FIELD(memory.min), NEED_MEMORY, KNOB_SHARED, .option = "cgroup v2" },
+	{ "memory.oom.group", 0, NEED_MEMORY, KNOB_NUMBER, .usual = 1 },
+	{ FIELD(pids), NEED_PIDS, KNOB_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
 	{ FIELD(cpu.max), NEED_CPU, KNOB_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .otherwise = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, KNOB_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
-	  .option = "Linux 5.14" },
+	  .usual = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, KNOB_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
+	  "Linux 5.14" },
 	{ FIELD(cpu.weight), NEED_CPU, KNOB_SHARES, "cpu.shares" },
 	{ FIELD(cpu.idle), NEED_CPU, KNOB_NUMBER, "cpu.idle", .option = "Linux 5.15" },
 	{ FIELD(cpu.cpus), NEED_CPUSET, KNOB_WORDS, "cpuset.cpus", "cpuset.cpus" },
@@ -2297,7 +2300,7 @@ static u64 memory_max(const struct container *c) {
 static u64 knob_number(const struct knob *k, const void *row) {
 	u64 n = 0;
 	if (k->field && k->kind != KNOB_WORDS) memcpy(&n, (const char *)row + k->field, sizeof n);
-	return n ? n : k->otherwise;
+	return n ? n : k->usual;
 }
 
 /* What a row, of a disk for KNOB_DISK, asks of the knob, in the words of that version; or NULL. */
@@ -2314,7 +2317,6 @@ static const char *knob_asked(const struct knob *k, const void *row, int version
 	return text;
 }
 
-/* Where our cgroups with this knob are. */
 static int knob_base(const struct knob *k) {
 	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
 }
@@ -2333,19 +2335,15 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 /* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
 static int knob_missing(const struct knob *k, const char *name, const struct container *c) {
 	enum need need = k->kind == KNOB_SWAP ? NEED_SWAP : k->need;
-	int version = cgroup.version[k->need];
 	struct sysinfo memory = { 0 };
 	char path[96];
-
 	sysinfo(&memory);
 	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap)) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
 		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path)) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
-	       controllers[k->need].v2, version ? " that has it" : "",
-	       version == 1 && !*k->v1 ? "cgroup v2"
-	       : *k->option            ? k->option
-				       : controllers[need].option);
+	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
+	       *k->option ? k->option : controllers[need].option);
 	return -ENOTSUP;
 }
 
@@ -2358,9 +2356,12 @@ static int cgroup_failed(const char *what, const char *value, int failed) {
 static int knobs_set(const char *name, const struct container *c, const void *row,
 		     const char *disk) {
 	char path[96], text[32], value[96];
+	const char *asked;
+
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
-		if ((k->kind == KNOB_DISK) != !!*disk || !asked) continue;
+		if ((k->kind == KNOB_DISK) != !!*disk ||
+		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
+			continue;
 		const char *file = knob_given(k, name, c, path);
 		format(value, sizeof value, "%s%s", disk, asked);
 		int failed = file ? file_write(knob_base(k), file, value)
@@ -2392,15 +2393,19 @@ static int base_open(int dir, const char *top, int magic) {
 	return base;
 }
 
-/* Does the row need that controller? One more than it needs does no harm. */
-static int controller_needed(enum need controller, const struct container *c) {
+/* Does any row need that controller? One more than it needs does no harm. */
+static int controller_needed(int controller) {
 	char text[32];
 	int needed = controller == NEED_DEVICES;
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
-		needed |= k->need == controller &&
-			  (k->kind == KNOB_DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
-	for (const struct setting *s = c->cgroup; s && s->name; s++)
-		needed |= !!strstr(s->name, controllers[controller].v2);
+	for (int i = 0; i <= NCONTAINERS; i++) {
+		const struct container *c = i < NCONTAINERS ? &containers[i] : &run;
+		for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
+			needed |= (int)k->need == controller &&
+				  (k->kind == KNOB_DISK ? !!c->io.max
+							: !!knob_asked(k, c, 2, text));
+		for (const struct setting *s = c->cgroup; s && s->name; s++)
+			needed |= !!strstr(s->name, controllers[controller].v2);
+	}
 	return needed;
 }
 
@@ -2411,11 +2416,11 @@ static int bpf(int command, union bpf_attr *attr, size_t size) {
 
 /* Gives our cgroups a controller of v2: those above have to hand it down. */
 static int v2_open(int controller) {
-	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
-					    .attach_type = BPF_CGROUP_DEVICE } };
+	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+					   .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
 	if (controller == NEED_DEVICES) /* no controller, but programs */
-		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
+		return bpf(BPF_PROG_QUERY, &attr, sizeof attr.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
 	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
 	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
@@ -2432,10 +2437,7 @@ static void cgroup_open(const char *name) {
 	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
 	if (cgroup.base[V2] < 0) cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
-		int needed = controller_needed((enum need)i, &run);
-		for (int j = 0; j < NCONTAINERS; j++)
-			needed |= controller_needed((enum need)i, &containers[j]);
-		int is_v2 = needed && !v2_open(i);
+		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
 		if (needed && !is_v2)
 			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
 		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
@@ -2477,7 +2479,7 @@ static int cgroup_make(const char *name, const struct container *c) {
 	dev_t number;
 	for (int i = 0; i < NCONTROLLERS; i++)
 		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
-			return cgroup_failed("a cgroup", name, -errno);
+			return cgroup_failed("its cgroup", name, -errno);
 	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
 	int failed = knobs_set(name, c, c, "");
 	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
@@ -2496,24 +2498,30 @@ static int cgroup_make(const char *name, const struct container *c) {
 	return failed;
 }
 
-enum { MOST_DEVICES = 8 + 1 + 8 }; /* of all, the console, and those of its row */
+struct permit {
+	int may;
+	mode_t type;
+	dev_t number;
+};
+enum { PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff }; /* everybody's, a console's, and the row's */
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
-static int devices_v2(const char *name, const struct device *d, int n) {
+static int devices_v2(const char *name, const struct permit *d, int n) {
 #define OP(code, to, from, skip, value)                                                            \
 	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
-	struct bpf_insn program[5 + 7 * MOST_DEVICES], *p = program;
+	struct bpf_insn program[5 + 7 * PERMITS], *p = program;
 
 	for (int word = 0; word < 3; word++)
 		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
 	for (; n--; d++) { /* without the access that is granted, the type is what is left */
 		int access = BPF_DEVCG_ACC_MKNOD | (d->may & (READ | WRITE)) << 1;
-		int type = d->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int type = d->type == S_IFBLK ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int last = (int)minor(d->number);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_X, 0, 2, 0, 0);
 		*p++ = OP(BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, ~(access << 16));
 		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 4, type);
-		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, d->major);
-		*p++ = OP(BPF_JMP | (d->minor < 0 ? BPF_JGT : BPF_JNE), 4, 0, 2, d->minor);
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, (int)major(d->number));
+		*p++ = OP(BPF_JMP | (last == ANY_MINOR ? BPF_JGT : BPF_JNE), 4, 0, 2, last);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
 		*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	}
@@ -2536,15 +2544,16 @@ static int devices_v2(const char *name, const struct device *d, int n) {
 	return failed;
 }
 
-static int devices_v1(const char *name, const struct device *d, int n) {
+static int devices_v1(const char *name, const struct permit *d, int n) {
+	static const char *const may[] = { "m", "rm", "wm", "rwm" };
 	char text[48];
 	int dir = cgroup.base[NEED_DEVICES];
 	int failed = file_write(dir, words("%s/devices.deny", name), "a");
 	for (; n-- && !failed; d++) {
-		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
-		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
-		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
-		       d->may & WRITE ? "w" : "");
+		format(text, sizeof text, "%c %u:%u", d->type == S_IFBLK ? 'b' : 'c',
+		       major(d->number), minor(d->number));
+		if (minor(d->number) == ANY_MINOR) format(strchr(text, ':') + 1, 2, "*");
+		format(text + strlen(text), 5, " %s", may[d->may & (READ | WRITE)]);
 		failed = file_write(dir, words("%s/devices.allow", name), text);
 	}
 	return failed;
@@ -2555,32 +2564,23 @@ static int devices_v1(const char *name, const struct device *d, int n) {
  * unpacked, for that may have to be read from another one. cgroup.why explains a failure.
  */
 static int cgroup_devices(const char *name, const struct container *c) {
-#define ALLOW(m, t, x, y)                                                                          \
-	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
-#define ALWAYS(x, y) ALLOW(READ | WRITE, 'c', x, y)
-	struct device list[MOST_DEVICES] = { /* the last: the terminals of its own devpts */
-					     ALWAYS(1, 3), ALWAYS(1, 5),   ALWAYS(1, 7),
-					     ALWAYS(1, 8), ALWAYS(1, 9),   ALWAYS(5, 0),
-					     ALWAYS(5, 2), ALWAYS(136, -1)
-	};
+	/* null, zero, full, random, urandom; tty, ptmx; 136 and any: what is in devpts */
+	static const unsigned always[] = { 0x103, 0x105, 0x107, 0x108,
+					   0x109, 0x500, 0x502, 0xfff088ff };
+	struct permit list[PERMITS];
 	struct stat st;
-	mode_t type;
-	dev_t number;
-	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
+	int n = 0, failed, version = cgroup.version[NEED_DEVICES];
 
+	for (; n < LEN(always); n++) list[n] = (struct permit){ READ | WRITE, S_IFCHR, always[n] };
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
-		list[n++] = ALLOW(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
-	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
-		failed = device_number(d, &type, &number);
-		if (!failed)
-			list[n++] = ALLOW(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
-					  minor(number));
-		else if (failed != -ENOENT || !(d->may & OPTIONAL))
-			return failed;
+		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
+	for (const struct device *d = c->devices; d && d->path && n < PERMITS; d++) {
+		failed = device_number(d, &list[n].type, &list[n].number);
+		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL))) return failed;
+		list[n].may = d->may;
+		n += !failed;
 	}
-	failed = version == 2 ? devices_v2(name, list, n)
-		 : version    ? devices_v1(name, list, n)
-			      : -ENOTSUP;
+	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
 	if (!failed || c->tolerate & LACK(DEVICES)) return 0;
 	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
 }
@@ -5926,7 +5926,6 @@ static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
-
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
