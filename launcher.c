@@ -2644,24 +2644,24 @@ static const struct knob {
 	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
 	enum need need;
 	enum knob_kind kind;
-	char v1[34];        /* its file; "": v1 can't do it */
-	char v2[17];        /* its file, if not called as the field; * is the size of pages */
-	char also[8];       /* v2: behind the value; of a disk, before it */
-	char option[25];    /* if it takes another than the controller */
-	unsigned otherwise; /* the value if the row has none */
+	char v1[34];     /* its file; "": v1 can't do it */
+	char v2[17];     /* its file, if not called as the field; * is the size of pages */
+	char also[8];    /* v2: behind the value; of a disk, before it */
+	char option[25]; /* if it takes another than the controller */
+	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
 	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
-	  .otherwise = DEFAULT_MEMORY },
+	  .usual = DEFAULT_MEMORY },
 	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, NUMBER },
-	{ FIELD(memory.low), NEED_MEMORY, SHARED },
-	{ FIELD(memory.min), NEED_MEMORY, SHARED },
-	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .otherwise = 1 },
-	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
+	{ FIELD(memory.high), NEED_MEMORY, NUMBER, .option = "cgroup v2" },
+	{ FIELD(memory.low), NEED_MEMORY, SHARED, .option = "cgroup v2" },
+	{ FIELD(memory.min), NEED_MEMORY, SHARED, .option = "cgroup v2" },
+	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .usual = 1 },
+	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
 	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .otherwise = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
-	  .option = "Linux 5.14" },
+	  .usual = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
+	  "Linux 5.14" },
 	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
 	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
 	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
@@ -2687,7 +2687,7 @@ static u64 knob_number(const struct knob *k, const void *row)
 
 	if (k->field && k->kind != WORDS)
 		memcpy(&n, (const char *)row + k->field, sizeof n);
-	return n ? n : k->otherwise;
+	return n ? n : k->usual;
 }
 
 /* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
@@ -2710,7 +2710,6 @@ static const char *knob_asked(const struct knob *k, const void *row, int version
 	return text;
 }
 
-/* Where our cgroups with this knob are. */
 static int knob_base(const struct knob *k)
 {
 	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
@@ -2732,7 +2731,6 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 static int knob_missing(const struct knob *k, const char *name, const struct container *c)
 {
 	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
-	int version = cgroup.version[k->need];
 	struct sysinfo memory = { 0 };
 	char path[96];
 
@@ -2743,10 +2741,8 @@ static int knob_missing(const struct knob *k, const char *name, const struct con
 		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path))
 			return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
-	       controllers[k->need].v2, version ? " that has it" : "",
-	       version == 1 && !*k->v1 ? "cgroup v2"
-	       : *k->option            ? k->option
-				       : controllers[need].option);
+	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
+	       *k->option ? k->option : controllers[need].option);
 	return -ENOTSUP;
 }
 
@@ -2760,10 +2756,11 @@ static int cgroup_failed(const char *what, const char *value, int failed)
 static int knobs_set(const char *name, const struct container *c, const void *row, const char *disk)
 {
 	char path[96], text[32], value[96];
+	const char *asked;
 
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
-		if ((k->kind == DISK) != !!*disk || !asked)
+		if ((k->kind == DISK) != !!*disk ||
+		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
 			continue;
 		const char *file = knob_given(k, name, c, path);
 		format(value, sizeof value, "%s%s", disk, asked);
@@ -2804,17 +2801,20 @@ static int base_open(int dir, const char *top, int magic)
 	return base;
 }
 
-/* Does the row need that controller? One more than it needs does no harm. */
-static int controller_needed(enum need controller, const struct container *c)
+/* Does any row need that controller? One more than it needs does no harm. */
+static int controller_needed(int controller)
 {
 	char text[32];
 	int needed = controller == NEED_DEVICES;
 
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
-		needed |= k->need == controller &&
-			  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
-	for (const struct setting *s = c->cgroup; s && s->name; s++)
-		needed |= !!strstr(s->name, controllers[controller].v2);
+	for (int i = 0; i <= NCONTAINERS; i++) {
+		const struct container *c = i < NCONTAINERS ? &containers[i] : &run;
+		for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
+			needed |= (int)k->need == controller &&
+				  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
+		for (const struct setting *s = c->cgroup; s && s->name; s++)
+			needed |= !!strstr(s->name, controllers[controller].v2);
+	}
 	return needed;
 }
 
@@ -2828,12 +2828,12 @@ static int bpf(int command, union bpf_attr *attr, size_t size)
 /* Gives our cgroups a controller of v2: those above have to hand it down. */
 static int v2_open(int controller)
 {
-	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
-					    .attach_type = BPF_CGROUP_DEVICE } };
+	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+					   .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
 
 	if (controller == NEED_DEVICES) /* no controller, but programs */
-		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
+		return bpf(BPF_PROG_QUERY, &attr, sizeof attr.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
 	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
 	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
@@ -2854,10 +2854,7 @@ static void cgroup_open(const char *name)
 	if (cgroup.base[V2] < 0)
 		cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
-		int needed = controller_needed((enum need)i, &run);
-		for (int j = 0; j < NCONTAINERS; j++)
-			needed |= controller_needed((enum need)i, &containers[j]);
-		int is_v2 = needed && !v2_open(i);
+		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
 		if (needed && !is_v2)
 			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
 		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
@@ -2906,7 +2903,7 @@ static int cgroup_make(const char *name, const struct container *c)
 
 	for (int i = 0; i < NCONTROLLERS; i++)
 		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
-			return cgroup_failed("a cgroup", name, -errno);
+			return cgroup_failed("its cgroup", name, -errno);
 	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
 	int failed = knobs_set(name, c, c, "");
 	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
@@ -2927,25 +2924,31 @@ static int cgroup_make(const char *name, const struct container *c)
 	return failed;
 }
 
-enum { MOST_DEVICES = 8 + 1 + 8 }; /* of all, the console, and those of its row */
+struct permit {
+	int may;
+	mode_t type;
+	dev_t number;
+};
+enum { PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff }; /* everybody's, a console's, and the row's */
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
-static int devices_v2(const char *name, const struct device *d, int n)
+static int devices_v2(const char *name, const struct permit *d, int n)
 {
 #define OP(code, to, from, skip, value)                                                            \
 	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
-	struct bpf_insn program[5 + 7 * MOST_DEVICES], *p = program;
+	struct bpf_insn program[5 + 7 * PERMITS], *p = program;
 
 	for (int word = 0; word < 3; word++)
 		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
 	for (; n--; d++) { /* without the access that is granted, the type is what is left */
 		int access = BPF_DEVCG_ACC_MKNOD | (d->may & (READ | WRITE)) << 1;
-		int type = d->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int type = d->type == S_IFBLK ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int last = (int)minor(d->number);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_X, 0, 2, 0, 0);
 		*p++ = OP(BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, ~(access << 16));
 		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 4, type);
-		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, d->major);
-		*p++ = OP(BPF_JMP | (d->minor < 0 ? BPF_JGT : BPF_JNE), 4, 0, 2, d->minor);
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, (int)major(d->number));
+		*p++ = OP(BPF_JMP | (last == ANY_MINOR ? BPF_JGT : BPF_JNE), 4, 0, 2, last);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
 		*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	}
@@ -2969,8 +2972,9 @@ static int devices_v2(const char *name, const struct device *d, int n)
 	return failed;
 }
 
-static int devices_v1(const char *name, const struct device *d, int n)
+static int devices_v1(const char *name, const struct permit *d, int n)
 {
+	static const char *const may[] = { "m", "rm", "wm", "rwm" };
 	char path[64], text[48];
 	int dir = cgroup.base[NEED_DEVICES];
 
@@ -2978,10 +2982,11 @@ static int devices_v1(const char *name, const struct device *d, int n)
 	int failed = file_write(dir, path, "a");
 	format(path, sizeof path, "%s/devices.allow", name);
 	for (; n-- && !failed; d++) {
-		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
-		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
-		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
-		       d->may & WRITE ? "w" : "");
+		format(text, sizeof text, "%c %u:%u", d->type == S_IFBLK ? 'b' : 'c',
+		       major(d->number), minor(d->number));
+		if (minor(d->number) == ANY_MINOR)
+			format(strchr(text, ':') + 1, 2, "*");
+		format(text + strlen(text), 5, " %s", may[d->may & (READ | WRITE)]);
 		failed = file_write(dir, path, text);
 	}
 	return failed;
@@ -2993,32 +2998,25 @@ static int devices_v1(const char *name, const struct device *d, int n)
  */
 static int cgroup_devices(const char *name, const struct container *c)
 {
-#define NODE(m, t, x, y)                                                                           \
-	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
-#define ALWAYS_NODE(x, y) NODE(READ | WRITE, 'c', x, y)
-	struct device list[MOST_DEVICES] = {
-		/* the last: the terminals of its own devpts */
-		ALWAYS_NODE(1, 3), ALWAYS_NODE(1, 5), ALWAYS_NODE(1, 7), ALWAYS_NODE(1, 8),
-		ALWAYS_NODE(1, 9), ALWAYS_NODE(5, 0), ALWAYS_NODE(5, 2), ALWAYS_NODE(136, -1)
-	};
+	/* null, zero, full, random, urandom; tty, ptmx; 136 and any: what is in devpts */
+	static const unsigned always[] = { 0x103, 0x105, 0x107, 0x108,
+					   0x109, 0x500, 0x502, 0xfff088ff };
+	struct permit list[PERMITS];
 	struct stat st;
-	mode_t type;
-	dev_t number;
-	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
+	int n = 0, failed, version = cgroup.version[NEED_DEVICES];
 
+	for (; n < LEN(always); n++)
+		list[n] = (struct permit){ READ | WRITE, S_IFCHR, always[n] };
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
-		list[n++] = NODE(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
-	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
-		failed = device_number(d, &type, &number);
-		if (!failed)
-			list[n++] = NODE(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
-					 minor(number));
-		else if (failed != -ENOENT || !(d->may & OPTIONAL))
+		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
+	for (const struct device *d = c->devices; d && d->path && n < PERMITS; d++) {
+		failed = device_number(d, &list[n].type, &list[n].number);
+		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL)))
 			return failed;
+		list[n].may = d->may;
+		n += !failed;
 	}
-	failed = version == 2 ? devices_v2(name, list, n)
-		 : version    ? devices_v1(name, list, n)
-			      : -ENOTSUP;
+	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
 	if (!failed || c->tolerate & LACK(DEVICES))
 		return 0;
 	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
