@@ -438,7 +438,8 @@ RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem o
 RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
 RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
 RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
-RULE(rule_weight, "a .weight is more than 10000");
+RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
+RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
 RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
 RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
 RULE(rule_console, "more than one row has the .console");
@@ -516,8 +517,10 @@ static inline __attribute__((always_inline)) void rules_of_limits(const struct c
 	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
 	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
 		rule_limits();
-	if (c->cpu.weight > 10000 || c->io.weight > 10000)
+	if (c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle))
 		rule_weight();
+	if (!c->hugetlb.pages != !c->hugetlb.max)
+		rule_pages();
 	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
 		rule_nice();
 	if (!c->schedule.policy ? c->schedule.priority
