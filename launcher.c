@@ -3270,6 +3270,7 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
 	host.device = 0;
 	setsid(); /* Ctrl-C is for the launcher, which then stops us in order */
 	child_bind();
+	syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &(int){ 0 }); /* v1 takes no other there */
 	must(cgroup_name ? cgroup_join(cgroup_name, placed) : 0, "joining the cgroup", "");
 	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* PID 1 of the device has another */
 }
@@ -4978,7 +4979,7 @@ static int help(void) {
 		print("  %-9s%-23s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 	print(
 	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=\n"
-	    "and launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage.\n"
+	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage.\n"
 	    "`run` exits as its command does: 128+signal if killed, 127 if it was not found, 126\n"
 	    "if it could not be executed, 125 for a failure of the launcher itself.\n");
 	return 0;
