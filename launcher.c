@@ -4652,16 +4652,14 @@ static void check_print(const char *name, const char *what, const char *asked, c
 			const char *takes, int tolerated) {
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
 	checked.missing += !state && !tolerated;
-	if (option('j')) {
-		print_member("container", name, NO);
-		print_member("knob", what, NO);
-		print_member("asked", asked, NO);
-		print_member("state", word, NO);
-		print_member("option", takes, NO);
+	const char *const pairs[] = { "container", name,    "knob", what,    "asked",
+				      asked,       "state", word,   "takes", takes };
+	for (int i = 0; i < LEN(pairs) && option('j'); i += 2)
+		print_member(pairs[i], pairs[i + 1], NO);
+	if (option('j'))
 		print_end();
-	} else {
+	else
 		print("%-12s %-18s %-16s %-9s %s\n", name, what, asked, word, state ? "" : takes);
-	}
 }
 
 static void check_container(const struct container *c, const char *probe) {
@@ -4679,6 +4677,7 @@ static void check_container(const struct container *c, const char *probe) {
 		const struct io *disk = c->io.max;
 		const char *asked = NULL, *state = NULL;
 		const char *takes = *k->option ? k->option : controllers[k->need].option;
+		int lacks = c->tolerate >> (k->kind == KNOB_SWAP ? NEED_SWAP : k->need) & 1;
 		if (k->kind != KNOB_DISK)
 			asked = knob_asked(k, c, 0, text);
 		else if (disk)
@@ -4691,9 +4690,9 @@ static void check_container(const struct container *c, const char *probe) {
 			state = cgroup.version[k->need] == 2 ? "given" : "given: v1";
 		else if (cgroup.version[k->need] == 1 && !k->field)
 			state = "not in v1";
-		else if (!knob_missing(k, probe, c))
+		else if (!lacks && !knob_missing(k, probe, c))
 			state = "no need";
-		check_print(c->name, k->name, asked, state, takes, c->tolerate >> k->need & 1);
+		check_print(c->name, k->name, asked, state, takes, lacks);
 	}
 }
 
