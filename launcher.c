@@ -4834,7 +4834,7 @@ static int ask_run(char **argv) {
 	if (cgroup_oom_kills(name))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
-	cgroup_remove(name);
+	for (int i = 0; i < NCONTROLLERS; i++) remove_stale(cgroup.base[i], name);
 	unseal();
 	return code;
 }
