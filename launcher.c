@@ -2606,13 +2606,12 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
  * kernel lacks refuses the container, unless its row tolerates that.
  */
 
-enum { V2 = 0, NCONTROLLERS = NEED_HUGETLB + 1, CGROUP_MAGIC = 0x27e0eb };
+enum { CG_V2 = 0, NCONTROLLERS = NEED_HUGETLB + 1, CGROUP_MAGIC = 0x27e0eb };
 
 static const struct {
-	char v2[8], v1[8], option[56];
+	char v2[8], v1[8], option[48];
 } controllers[NCONTROLLERS] = {
-	[NEED_DEVICES] = { "devices", "devices",
-			   "CONFIG_CGROUP_BPF, or for v1 CONFIG_CGROUP_DEVICE" },
+	[NEED_DEVICES] = { "devices", "devices", "CONFIG_CGROUP_BPF, CONFIG_CGROUP_DEVICE" },
 	[NEED_MEMORY] = { "memory", "memory", "CONFIG_MEMCG" },
 	[NEED_SWAP] = { "swap", "swap", "CONFIG_MEMCG_SWAP, swapaccount=1" },
 	[NEED_PIDS] = { "pids", "pids", "CONFIG_CGROUP_PIDS" },
@@ -2624,23 +2623,23 @@ static const struct {
 
 static struct {
 	int version[NCONTROLLERS]; /* 2, 1, or 0: the kernel has none here, or no row asks for it */
-	int base[NCONTROLLERS];    /* our directory in [V2] and in those hierarchies of v1; or -1 */
-	const char *name;          /* of that directory, or "." for the top */
-	char why[160];             /* what could not be set, and why */
+	int base[NCONTROLLERS]; /* our directory in [CG_V2] and in those hierarchies of v1; or -1 */
+	const char *name;       /* of that directory, or "." for the top */
+	char why[160];          /* what could not be set, and why */
 } cgroup;
 
 enum knob_kind {
-	NUMBER,
-	SHARED, /* it is a share of what the cgroup above has */
-	SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
-	SHARES, /* v1: 1024 is what 100 is on v2 */
-	BFQ,    /* for that scheduler, whose weights end at 1000 */
-	WORDS,  /* a string */
-	DISK,   /* of struct io, and written for each disk */
+	A_NUMBER,
+	A_SHARE,  /* it is a share of what the cgroup above has */
+	A_SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
+	A_SHARES, /* v1: 1024 is what 100 is on v2 */
+	A_BFQ,    /* for that scheduler, whose weights end at 1000 */
+	A_WORDS,  /* a string */
+	A_DISK,   /* of struct io, and written for each disk */
 };
 
 #define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, DISK
+#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
@@ -2653,30 +2652,31 @@ static const struct knob {
 	char option[25]; /* if it takes another than the controller */
 	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
+	{ FIELD(memory.max), NEED_MEMORY, A_NUMBER, "memory.limit_in_bytes",
 	  .usual = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, NUMBER, .option = "cgroup v2" },
-	{ FIELD(memory.low), NEED_MEMORY, SHARED, .option = "cgroup v2" },
-	{ FIELD(memory.min), NEED_MEMORY, SHARED, .option = "cgroup v2" },
-	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .usual = 1 },
-	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
+	{ FIELD(memory.swap), NEED_MEMORY, A_SWAP, "memory.memsw.limit_in_bytes",
+	  "memory.swap.max" },
+	{ FIELD(memory.high), NEED_MEMORY, A_NUMBER, .option = "cgroup v2" },
+	{ FIELD(memory.low), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
+	{ FIELD(memory.min), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
+	{ "memory.oom.group", 0, NEED_MEMORY, A_NUMBER, .usual = 1 },
+	{ FIELD(pids), NEED_PIDS, A_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, A_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
 	  .usual = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
+	{ FIELD(cpu.burst), NEED_CPU, A_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
 	  "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, WORDS, "cpuset.mems", "cpuset.mems" },
+	{ FIELD(cpu.weight), NEED_CPU, A_SHARES, "cpu.shares" },
+	{ FIELD(cpu.idle), NEED_CPU, A_NUMBER, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, A_WORDS, "cpuset.cpus", "cpuset.cpus" },
+	{ FIELD(cpu.mems), NEED_CPUSET, A_WORDS, "cpuset.mems", "cpuset.mems" },
 	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
 	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
 	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
 	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, BFQ, "blkio.bfq.weight", "io.bfq.weight",
+	{ FIELD(io.weight), NEED_IO, A_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, A_BFQ, "blkio.bfq.weight", "io.bfq.weight",
 	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, A_NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
 };
 
 static u64 memory_max(const struct container *c)
@@ -2688,34 +2688,35 @@ static u64 knob_number(const struct knob *k, const void *row)
 {
 	u64 n = 0;
 
-	if (k->field && k->kind != WORDS)
+	if (k->field && k->kind != A_WORDS)
 		memcpy(&n, (const char *)row + k->field, sizeof n);
 	return n ? n : k->usual;
 }
 
-/* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
+/* What a row, of a disk for A_DISK, asks of the knob, in the words of that version; or NULL. */
 static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32])
 {
 	u64 n = knob_number(k, row);
 	const char *also = version == 2 ? k->also : "";
 
-	if (k->kind == WORDS)
+	if (k->kind == A_WORDS)
 		return *(const char *const *)((const char *)row + k->field);
-	if ((!n && k->kind != SWAP) || (!k->field && version == 1))
+	if ((!n && k->kind != A_SWAP) || (!k->field && version == 1))
 		return NULL;
-	if (k->kind == SWAP && version == 1)
+	if (k->kind == A_SWAP && version == 1)
 		n += memory_max(row);
-	if (k->kind == SHARES && version == 1)
+	if (k->kind == A_SHARES && version == 1)
 		n = n * 1024 / 100;
-	if (k->kind == BFQ && n > 1000)
+	if (k->kind == A_BFQ && n > 1000)
 		n = 1000;
-	format(text, 32, "%s%llu%s", k->kind == DISK ? also : "", n, k->kind == DISK ? "" : also);
+	format(text, 32, "%s%llu%s", k->kind == A_DISK ? also : "", n,
+	       k->kind == A_DISK ? "" : also);
 	return text;
 }
 
 static int knob_base(const struct knob *k)
 {
-	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
+	return cgroup.base[cgroup.version[k->need] == 2 ? CG_V2 : k->need];
 }
 
 /* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
@@ -2733,7 +2734,7 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 /* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
 static int knob_missing(const struct knob *k, const char *name, const struct container *c)
 {
-	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
+	enum need need = k->kind == A_SWAP ? NEED_SWAP : k->need;
 	struct sysinfo memory = { 0 };
 	char path[96];
 
@@ -2762,7 +2763,7 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 	const char *asked;
 
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		if ((k->kind == DISK) != !!*disk ||
+		if ((k->kind == A_DISK) != !!*disk ||
 		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
 			continue;
 		const char *file = knob_given(k, name, c, path);
@@ -2814,7 +2815,7 @@ static int controller_needed(int controller)
 		const struct container *c = i < NCONTAINERS ? &containers[i] : &run;
 		for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
 			needed |= (int)k->need == controller &&
-				  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
+				  (k->kind == A_DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
 		for (const struct setting *s = c->cgroup; s && s->name; s++)
 			needed |= !!strstr(s->name, controllers[controller].v2);
 	}
@@ -2831,15 +2832,15 @@ static int bpf(int command, union bpf_attr *attr, size_t size)
 /* Gives our cgroups a controller of v2: those above have to hand it down. */
 static int v2_open(int controller)
 {
-	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[CG_V2],
 					   .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
 
 	if (controller == NEED_DEVICES) /* no controller, but programs */
 		return bpf(BPF_PROG_QUERY, &attr, sizeof attr.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
-	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
-	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
+	file_write(cgroup.base[CG_V2], "../cgroup.subtree_control", plus);
+	return file_write(cgroup.base[CG_V2], "cgroup.subtree_control", plus);
 }
 
 /*
@@ -2853,9 +2854,9 @@ static void cgroup_open(const char *name)
 
 	cgroup.name = name;
 	memset(cgroup.base, -1, sizeof cgroup.base);
-	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
-	if (cgroup.base[V2] < 0)
-		cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	cgroup.base[CG_V2] = base_open(top, ".", CGROUP2_MAGIC);
+	if (cgroup.base[CG_V2] < 0)
+		cgroup.base[CG_V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
 		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
 		if (needed && !is_v2)
@@ -2868,11 +2869,11 @@ static void cgroup_open(const char *name)
 	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
-		for (int j = 0; j < NCONTAINERS && k->kind == SHARED; j++)
+		for (int j = 0; j < NCONTAINERS && k->kind == A_SHARE; j++)
 			sum += knob_number(k, &containers[j]);
 		format(text, sizeof text, "%llu", sum);
 		if (sum && strcmp(name, "."))
-			file_write(cgroup.base[V2], k->name, text);
+			file_write(cgroup.base[CG_V2], k->name, text);
 	}
 }
 
@@ -2932,14 +2933,17 @@ struct permit {
 	mode_t type;
 	dev_t number;
 };
-enum { PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff }; /* everybody's, a console's, and the row's */
+enum {
+	MOST_PERMITS = 8 + 1 + 8,
+	ANY_MINOR = 0xfffff
+}; /* everybody's, a console's, and the row's */
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n)
 {
 #define OP(code, to, from, skip, value)                                                            \
 	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
-	struct bpf_insn program[5 + 7 * PERMITS], *p = program;
+	struct bpf_insn program[5 + 7 * MOST_PERMITS], *p = program;
 
 	for (int word = 0; word < 3; word++)
 		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
@@ -2964,7 +2968,7 @@ static int devices_v2(const char *name, const struct permit *d, int n)
 	int fd = bpf(BPF_PROG_LOAD, &attr, offsetof(union bpf_attr, log_level));
 	if (fd < 0)
 		return fd;
-	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
 				 .attach_type = BPF_CGROUP_DEVICE };
@@ -3004,7 +3008,7 @@ static int cgroup_devices(const char *name, const struct container *c)
 	/* null, zero, full, random, urandom; tty, ptmx; 136 and any: what is in devpts */
 	static const unsigned always[] = { 0x103, 0x105, 0x107, 0x108,
 					   0x109, 0x500, 0x502, 0xfff088ff };
-	struct permit list[PERMITS];
+	struct permit list[MOST_PERMITS];
 	struct stat st;
 	int n = 0, failed, version = cgroup.version[NEED_DEVICES];
 
@@ -3012,7 +3016,7 @@ static int cgroup_devices(const char *name, const struct container *c)
 		list[n] = (struct permit){ READ | WRITE, S_IFCHR, always[n] };
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
 		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
-	for (const struct device *d = c->devices; d && d->path && n < PERMITS; d++) {
+	for (const struct device *d = c->devices; d && d->path && n < MOST_PERMITS; d++) {
 		failed = device_number(d, &list[n].type, &list[n].number);
 		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL)))
 			return failed;
@@ -3028,9 +3032,9 @@ static int cgroup_devices(const char *name, const struct container *c)
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
 static int cgroup_place(const char *name, struct clone3_args *args)
 {
-	if (cgroup.base[V2] < 0)
+	if (cgroup.base[CG_V2] < 0)
 		return 0;
-	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
@@ -3045,7 +3049,7 @@ static int cgroup_join(const char *name)
 	int failed = 0;
 
 	format(path, sizeof path, "%s/cgroup.procs", name);
-	for (int i = V2 + 1; i < NCONTROLLERS && !failed; i++)
+	for (int i = CG_V2 + 1; i < NCONTROLLERS && !failed; i++)
 		if (cgroup.base[i] >= 0)
 			failed = file_write(cgroup.base[i], path, "0");
 	return failed;
@@ -3058,7 +3062,7 @@ static u64 memory_number(const char *name, const char *v2, const char *v1, const
 	int is_v2 = cgroup.version[NEED_MEMORY] == 2;
 
 	format(path, sizeof path, "%s/%s", name, is_v2 ? v2 : v1);
-	return file_number(cgroup.base[is_v2 ? V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
+	return file_number(cgroup.base[is_v2 ? CG_V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
@@ -3082,7 +3086,7 @@ static void cgroup_kill(const char *name)
 	char path[64];
 
 	format(path, sizeof path, "%s/cgroup.kill", name);
-	file_write(cgroup.base[V2], path, "1");
+	file_write(cgroup.base[CG_V2], path, "1");
 }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
