@@ -909,11 +909,11 @@ static void cgroup_fake(void)
 	mkdirat(top, "cgroup", 0700);
 	for (int c = 0; c < NCONTROLLERS; c++) {
 		cgroup.version[c] = c == NEED_DEVICES ? 1 : 2;
-		cgroup.base[c] = openat(top, c == V2 || c == NEED_DEVICES ? "cgroup" : "none",
+		cgroup.base[c] = openat(top, c == CG_V2 || c == NEED_DEVICES ? "cgroup" : "none",
 					O_RDONLY | O_DIRECTORY);
 	}
 	for (int i = 0; i < NCONTAINERS; i++) {
-		mkdirat(cgroup.base[V2], containers[i].name, 0700);
+		mkdirat(cgroup.base[CG_V2], containers[i].name, 0700);
 		for (int k = 0; k < LEN(knobs); k++) {
 			format(file, sizeof file, "cgroup/%s/%s", containers[i].name,
 			       *knobs[k].v2 ? knobs[k].v2 : knobs[k].name);
