@@ -4114,7 +4114,8 @@ static void mount_device(void) {
 		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options))
 			say("mounting %s on %s: %m", type, at);
 	}
-	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on"); /* else it drops our lines */
+	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
+		   "on\n"); /* else it drops our lines */
 }
 
 /* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
