@@ -139,9 +139,6 @@
 #ifndef EMBED
 #define EMBED /* images inside this file: make EMBED=file */
 #endif
-#ifndef P_PIDFD
-#define P_PIDFD 3 /* waitid(2), Linux 5.4 */
-#endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
 #endif
@@ -191,13 +188,10 @@ extern const struct embedded { /* offsets from the field itself: nothing has to 
 EMBED
 
 /* The text of the policy, which `launcher policy` prints. */
-__asm__(
-    ".pushsection .rodata.policy, \"a\"\n"
-    ".globl policy_text\n.hidden policy_text\npolicy_text: .incbin " QUOTED(
-	CONFIG_H) "\n"
-		  ".globl policy_text_end\n.hidden policy_text_end\npolicy_text_end: .popsection");
-extern const char policy_text[] __attribute__((visibility("hidden")));
-extern const char policy_text_end[] __attribute__((visibility("hidden")));
+__asm__(".pushsection .rodata.policy, \"a\"\n"
+	".hidden policy_text, policy_text_end\n.globl policy_text, policy_text_end\n"
+	"policy_text: .incbin " QUOTED(CONFIG_H) "\npolicy_text_end: .popsection");
+extern const char policy_text[], policy_text_end[];
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
@@ -453,17 +447,16 @@ RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem o
 RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
 RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
 RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
-RULE(rule_weight, "a .weight is more than 10000");
+RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
+RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
 RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
 RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
 RULE(rule_console, "more than one row has the .console");
 
-static inline __attribute__((always_inline)) int name_ok(const char *s)
-{
+static inline __attribute__((always_inline)) int name_ok(const char *s) {
 	UNROLL
 	for (int n = 0; n < 32; n++) {
-		if (!s[n])
-			return n > 0;
+		if (!s[n]) return n > 0;
 		if (!((s[n] >= 'a' && s[n] <= 'z') ||
 		      (n && ((s[n] >= '0' && s[n] <= '9') || s[n] == '_' || s[n] == '-'))))
 			return 0;
@@ -471,21 +464,16 @@ static inline __attribute__((always_inline)) int name_ok(const char *s)
 	return 0;
 }
 
-static inline __attribute__((always_inline)) int image_ok(const char *s)
-{
+static inline __attribute__((always_inline)) int image_ok(const char *s) {
 	return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/');
 }
 
-static inline __attribute__((always_inline)) int version_ok(const char *s)
-{
+static inline __attribute__((always_inline)) int version_ok(const char *s) {
 	int digits = 0, dots = 0;
-
-	if (!s)
-		return 1;
+	if (!s) return 1;
 	UNROLL
 	for (int n = 0; n < 40; n++) {
-		if (!s[n])
-			return digits > 0;
+		if (!s[n]) return digits > 0;
 		if (s[n] == '.' ? !digits || ++dots > 3 : s[n] < '0' || s[n] > '9' || digits > 8)
 			return 0;
 		digits = s[n] == '.' ? 0 : digits + 1;
@@ -494,45 +482,36 @@ static inline __attribute__((always_inline)) int version_ok(const char *s)
 }
 
 /* A file or device that another row gives too, or that neither has. */
-static inline __attribute__((always_inline)) int same(const char *a, const char *b)
-{
+static inline __attribute__((always_inline)) int same(const char *a, const char *b) {
 	return a && b ? !__builtin_strcmp(a, b) : a == b;
 }
 
-static inline __attribute__((always_inline)) int path_ok(const char *s)
-{
+static inline __attribute__((always_inline)) int path_ok(const char *s) {
 	return s && s[0] == '/' && !__builtin_strstr(s, "/..");
 }
 
-static inline __attribute__((always_inline)) int user_ok(const char *s)
-{
+static inline __attribute__((always_inline)) int user_ok(const char *s) {
 	int number = 0, digits = 0, colons = 0;
-
-	if (!s)
-		return 1;
+	if (!s) return 1;
 	UNROLL
 	for (int n = 0; n < 12; n++) {
-		if (!s[n])
-			return digits && colons == 1;
-		if (s[n] == ':' ? !digits || colons++ : s[n] < '0' || s[n] > '9')
-			return 0;
+		if (!s[n]) return digits && colons == 1;
+		if (s[n] == ':' ? !digits || colons++ : s[n] < '0' || s[n] > '9') return 0;
 		number = s[n] == ':' ? 0 : number * 10 + s[n] - '0';
 		digits = s[n] != ':';
-		if (number >= IDS)
-			return 0;
+		if (number >= IDS) return 0;
 	}
 	return 0;
 }
 
-static inline __attribute__((always_inline)) void rules_of_limits(const struct container *c)
-{
+static inline __attribute__((always_inline)) void rules_of_limits(const struct container *c) {
 	u64 memory = c->memory.max ? c->memory.max : DEFAULT_MEMORY;
-
 	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
 	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
 		rule_limits();
-	if (c->cpu.weight > 10000 || c->io.weight > 10000)
+	if (c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle))
 		rule_weight();
+	if (!c->hugetlb.pages != !c->hugetlb.max) rule_pages();
 	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
 		rule_nice();
 	if (!c->schedule.policy ? c->schedule.priority
@@ -545,14 +524,11 @@ static inline __attribute__((always_inline)) void rules_of_limits(const struct c
 #define RULE_OF_LIST(rule, list, first, wrong)                                                     \
 	UNROLL                                                                                     \
 	for (int i = 0; i <= 8; i++) {                                                             \
-		if (!c->list || !c->list[i].first)                                                 \
-			break;                                                                     \
-		if (i == 8 || (wrong))                                                             \
-			rule();                                                                    \
+		if (!c->list || !c->list[i].first) break;                                          \
+		if (i == 8 || (wrong)) rule();                                                     \
 	}
 
-static inline __attribute__((always_inline)) void rules_of_lists(const struct container *c)
-{
+static inline __attribute__((always_inline)) void rules_of_lists(const struct container *c) {
 #define IS_BELOW(s, prefix) (!__builtin_strncmp(s, prefix, sizeof(prefix) - 1))
 #define MAY_NOTHING(row) (!((row).may & (READ | WRITE)))
 	RULE_OF_LIST(rule_tmpfs, tmpfs, path, c->tmpfs[i].size < 4096 || !path_ok(c->tmpfs[i].path))
@@ -571,65 +547,46 @@ static inline __attribute__((always_inline)) void rules_of_lists(const struct co
 			 !IS_BELOW(c->sysctl[i].name, "fs.mqueue."))
 }
 
-static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row)
-{
-	if (!c->name || !name_ok(c->name))
-		rule_name();
-	if (!image_ok(c->image))
-		rule_image();
-	if (c->command && !c->command[0])
-		rule_command();
-	if (!version_ok(c->version))
-		rule_version();
-	if (c->memory.max && c->memory.max < KiB(512))
-		rule_memory();
-	if (c->pids == 1)
-		rule_pids();
-	if (c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60)))
-		rule_backoff();
-	if (c->stop.signal < 0 || c->stop.signal > 64)
-		rule_signal();
-	if (c->restart > ALWAYS)
-		rule_restart();
-	if (!user_ok(c->user))
-		rule_user();
-	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS)
-		rule_keep();
+static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row) {
+	if (!c->name || !name_ok(c->name)) rule_name();
+	if (!image_ok(c->image)) rule_image();
+	if (c->command && !c->command[0]) rule_command();
+	if (!version_ok(c->version)) rule_version();
+	if (c->memory.max && c->memory.max < KiB(512)) rule_memory();
+	if (c->pids == 1) rule_pids();
+	if (c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60))) rule_backoff();
+	if (c->stop.signal < 0 || c->stop.signal > 64) rule_signal();
+	if (c->restart > ALWAYS) rule_restart();
+	if (!user_ok(c->user)) rule_user();
+	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS) rule_keep();
 	rules_of_limits(c);
 	rules_of_lists(c);
 	UNROLL
 	for (int i = 0; i <= NCONTAINERS; i++) {
-		if (!c->after || c->after[i] < 0)
-			break;
-		if (i == NCONTAINERS || c->after[i] >= row)
-			rule_after();
+		if (!c->after || c->after[i] < 0) break;
+		if (i == NCONTAINERS || c->after[i] >= row) rule_after();
 	}
 }
 
 static inline __attribute__((always_inline)) void rules_of_two(const struct container *a,
-							       const struct container *b)
-{
-	if (!__builtin_strcmp(a->name, b->name))
-		rule_unique();
+							       const struct container *b) {
+	if (!__builtin_strcmp(a->name, b->name)) rule_unique();
 	if (!__builtin_strcmp(a->image, b->image) &&
 	    (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
 	     !same(a->version, b->version) || a->userns != b->userns))
 		rule_place();
 }
 
-static __attribute__((used)) void rules(void)
-{
+static __attribute__((used)) void rules(void) {
 	u64 sum = 0;
 	int consoles = 0;
-
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
 		sum += containers[i].memory.max ? containers[i].memory.max : DEFAULT_MEMORY;
 		consoles += containers[i].console;
 		UNROLL
-		for (int j = 0; j < i; j++)
-			rules_of_two(&containers[i], &containers[j]);
+		for (int j = 0; j < i; j++) rules_of_two(&containers[i], &containers[j]);
 	}
 	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
@@ -637,10 +594,8 @@ static __attribute__((used)) void rules(void)
 		if (key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'))
 			rule_key();
 	}
-	if (sum > BOARD_RAM)
-		rule_ram();
-	if (consoles > 1)
-		rule_console();
+	if (sum > BOARD_RAM) rule_ram();
+	if (consoles > 1) rule_console();
 }
 
 /* ==== Part II: Tools ========================================================================== */
@@ -656,33 +611,23 @@ struct text { /* a bounded string being made; a full one drops the rest */
 	char *at, *end;
 };
 
-static void text_pad(struct text *t, const char *s, size_t n, int width, char fill)
-{
+static void text_pad(struct text *t, const char *s, size_t n, int width, char fill) {
 	size_t room = width < 0 ? -width : width, gap = room > n ? room - n : 0;
-
-	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++)
-		*t->at++ = fill;
-	for (size_t i = 0; i < n && t->at < t->end; i++)
-		*t->at++ = s[i];
-	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++)
-		*t->at++ = ' ';
+	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++) *t->at++ = fill;
+	for (size_t i = 0; i < n && t->at < t->end; i++) *t->at++ = s[i];
+	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++) *t->at++ = ' ';
 }
 
-static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill)
-{
+static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill) {
 	char digits[24], *p = digits + sizeof digits;
-
-	do
-		*--p = "0123456789abcdef"[n % base];
+	do *--p = "0123456789abcdef"[n % base];
 	while (n /= base);
-	if (negative)
-		*--p = '-';
+	if (negative) *--p = '-';
 	text_pad(t, p, digits + sizeof digits - p, width, fill);
 }
 
 /* The conversions d u x lld llu llx s c m and %, with - or 0 and a width, and %.*s. */
-static void text_va(struct text *t, const char *f, va_list ap)
-{
+static void text_va(struct text *t, const char *f, va_list ap) {
 	for (; *f; f++) {
 		if (*f != '%') {
 			text_pad(t, f, 1, 0, ' ');
@@ -690,8 +635,7 @@ static void text_va(struct text *t, const char *f, va_list ap)
 		}
 		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
-		for (f += left; *f >= '0' && *f <= '9'; f++)
-			width = width * 10 + *f - '0';
+		for (f += left; *f >= '0' && *f <= '9'; f++) width = width * 10 + *f - '0';
 		width = left ? -width : width;
 		if (*f == '.') {
 			most = va_arg(ap, int);
@@ -717,8 +661,7 @@ static void text_va(struct text *t, const char *f, va_list ap)
 
 /* Makes a string of at most size-1 bytes in buf, always terminated; returns its length. */
 static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t size,
-							       const char *f, ...)
-{
+							       const char *f, ...) {
 	struct text t = { buf, buf + size - 1 };
 	va_list ap;
 
@@ -729,46 +672,35 @@ static __attribute__((format(__printf__, 3, 4))) size_t format(char *buf, size_t
 	return t.at - buf;
 }
 
-static u64 min(u64 a, u64 b)
-{
-	return a < b ? a : b;
-}
+static u64 min(u64 a, u64 b) { return a < b ? a : b; }
 
 /* What follows the prefix in s; NULL: s begins with something else. */
-static const char *after(const char *s, const char *prefix)
-{
+static const char *after(const char *s, const char *prefix) {
 	size_t n = strlen(prefix);
-
 	return strncmp(s, prefix, n) ? NULL : s + n;
 }
 
 /* A decimal number of at most 18 digits at *p, which is moved behind it. */
-static int decimal(const char **p, const char *end, i64 *number)
-{
+static int decimal(const char **p, const char *end, i64 *number) {
 	const char *start = *p;
-
 	for (*number = 0; *p < end && *p < start + 18 && **p >= '0' && **p <= '9'; ++*p)
 		*number = *number * 10 + **p - '0';
 	return *p > start ? 0 : -ERANGE;
 }
 
 /* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
-static int version_compare(const char *a, const char *b)
-{
+static int version_compare(const char *a, const char *b) {
 	for (i64 x = 0, y = 0;; x = y = 0) {
 		int none = decimal(&a, a + strlen(a), &x) & decimal(&b, b + strlen(b), &y);
-		if (x != y || none)
-			return x < y ? -1 : x > y;
+		if (x != y || none) return x < y ? -1 : x > y;
 		a += *a == '.';
 		b += *b == '.';
 	}
 }
 
 /* CLOCK_BOOTTIME in milliseconds: it counts through a suspend, and nobody can set it. */
-static u64 now(void)
-{
+static u64 now(void) {
 	struct timespec t;
-
 	clock_gettime(CLOCK_BOOTTIME, &t);
 	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
 }
@@ -782,18 +714,15 @@ static struct {
 } journal = { .fd = STDERR_FILENO, .as = "launcher" };
 
 /* How many of n bytes at s are one printable character of UTF-8? 0: they begin with none. */
-static size_t text_length(const char *s, size_t n)
-{
+static size_t text_length(const char *s, size_t n) {
 	static const uint32_t least[] = { ' ', 0xa0, 0x800, 0x10000 }; /* no longer forms */
 	unsigned char first = s[0];
 	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 	uint32_t c = more ? first & 0x3f >> more : first;
 
-	if (more >= n || first >= 0xf8)
-		return 0;
+	if (more >= n || first >= 0xf8) return 0;
 	for (size_t i = 1; i <= more; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
+		if ((s[i] & 0xc0) != 0x80) return 0;
 		c = c << 6 | (s[i] & 0x3f);
 	}
 	int is_control = (c < least[more] && c != '\t') || c == 0x7f;
@@ -801,11 +730,9 @@ static size_t text_length(const char *s, size_t n)
 }
 
 /* Writes one line. What could steer a terminal becomes '?': a log is hostile input. */
-static void log_line(const char *who, const char *s, size_t n)
-{
+static void log_line(const char *who, const char *s, size_t n) {
 	char line[512];
 	size_t head = format(line, sizeof line, "%s%s: ", journal.kmsg ? "<6>" : "", who);
-
 	for (size_t i = 0, step; i < n && head < sizeof line - 4; i += step) {
 		size_t good = text_length(s + i, n - i);
 		step = good ? good : 1;
@@ -818,13 +745,12 @@ static void log_line(const char *who, const char *s, size_t n)
 	} else if (journal.lost) {
 		head = format(line, sizeof line, "%slauncher: %u lines were not shown here\n",
 			      journal.kmsg ? "<4>" : "", journal.lost);
-		if (write(journal.fd, line, head) == (ssize_t)head)
-			journal.lost = 0;
+		if (write(journal.fd, line, head) == (ssize_t)head) journal.lost = 0;
 	}
 }
 
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
-static char scratch[1024];
+static char scratch[PATH_MAX + 64];
 
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
 
@@ -839,45 +765,34 @@ struct ring {
 };
 
 /* Reads once from fd, at most 4 KiB: a flood gets no more than its turn. Returns as read(2). */
-static ssize_t ring_fill(struct ring *r, int fd)
-{
+static ssize_t ring_fill(struct ring *r, int fd) {
 	size_t at = r->end % LOG_SIZE, room = LOG_SIZE - at;
 	ssize_t n = read(fd, r->bytes + at, room < 4096 ? room : 4096);
-
-	if (n > 0)
-		r->end += n;
+	if (n > 0) r->end += n;
 	return n;
 }
 
 /* The bytes from *at on, as far as they lie in one piece; *at skips what was overwritten. */
-static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes)
-{
-	if (r->end - *at > LOG_SIZE)
-		*at = r->end - LOG_SIZE;
+static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
+	if (r->end - *at > LOG_SIZE) *at = r->end - LOG_SIZE;
 	size_t from = *at % LOG_SIZE, n = r->end - *at, piece = LOG_SIZE - from;
-
 	*bytes = r->bytes + from;
 	return n < piece ? n : piece;
 }
 
 /* Copies the lines that are new to the journal. What has no end yet waits, up to 400 bytes. */
-static void ring_show(struct ring *r, const char *who)
-{
+static void ring_show(struct ring *r, const char *who) {
 	char line[400];
 	size_t n = 0;
-
-	if (r->end - r->shown > LOG_SIZE)
-		r->shown = r->end - LOG_SIZE;
+	if (r->end - r->shown > LOG_SIZE) r->shown = r->end - LOG_SIZE;
 	for (u64 at = r->shown; at < r->end; at++) {
 		char c = r->bytes[at % LOG_SIZE];
 		if (c == '\n' || n == sizeof line) {
-			if (!journal.quiet)
-				log_line(who, line, n);
+			if (!journal.quiet) log_line(who, line, n);
 			n = 0;
 			r->shown = at + (c == '\n');
 		}
-		if (c != '\n')
-			line[n++] = c;
+		if (c != '\n') line[n++] = c;
 	}
 }
 
@@ -887,9 +802,14 @@ static void ring_show(struct ring *r, const char *who)
  * walked one name at a time and follows no link (CVE-2015-1335, CVE-2021-30465, CVE-2025-31133).
  */
 
+/* The directory part of a path; like all `words`, to be used at once. */
+static const char *parent_of(const char *path) {
+	const char *slash = strrchr(path, '/');
+	return words("%.*s", slash ? (int)(slash - path) : 0, path);
+}
+
 /* Opens path below dir; every name but the last is a real directory, and the last no link. */
-static int path_open(int dir, const char *path, int flags)
-{
+static int path_open(int dir, const char *path, int flags) {
 	struct { /* openat2(2), Linux 5.6: all at once; what was wrong is found name by name */
 		u64 flags, mode, resolve;
 	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
@@ -917,53 +837,41 @@ static int path_open(int dir, const char *path, int flags)
 		}
 		struct stat st;
 		int error = next < 0 ? errno : 0;
-		if (fd != dir)
-			close(fd);
+		if (fd != dir) close(fd);
 		if (!error && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
 			close(next); /* O_PATH opens the link itself */
 			error = ELOOP;
 		}
-		if (error)
-			return -error;
-		if (!*rest)
-			return next;
+		if (error) return -error;
+		if (!*rest) return next;
 		fd = next;
 		path = rest;
 	}
 }
 
 /* Makes path below dir, with the directories that lead there; what exists is left as it is. */
-static int path_mkdir(int dir, const char *path)
-{
+static int path_mkdir(int dir, const char *path) {
 	char part[PATH_MAX];
-
 	for (size_t n = strspn(path, "/"); path[n]; n += strspn(path + n, "/")) {
 		n += strcspn(path + n, "/");
-		if (format(part, sizeof part, "%.*s", (int)n, path) != n)
-			return -ENAMETOOLONG;
+		if (format(part, sizeof part, "%.*s", (int)n, path) != n) return -ENAMETOOLONG;
 		char *leaf = strrchr(part, '/');
-		if (leaf)
-			*leaf++ = '\0';
+		if (leaf) *leaf++ = '\0';
 		int parent = path_open(dir, leaf ? part : "", O_PATH | O_DIRECTORY);
-		if (parent < 0)
-			return parent;
+		if (parent < 0) return parent;
 		int made = mkdirat(parent, leaf ? leaf : part, 0755), error = errno;
 		close(parent);
-		if (made && error != EEXIST)
-			return -error;
+		if (made && error != EEXIST) return -error;
 	}
 	return 0;
 }
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
-static void path_wait(const char *path, int ms)
-{
-	char parent[PATH_MAX], events[1024];
+static void path_wait(const char *path, int ms) {
+	char events[1024];
 	struct pollfd change = { .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN };
 	u64 end = now() + (u64)ms;
-
-	format(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
-	inotify_add_watch(change.fd, parent, IN_CREATE | IN_MOVED_TO);
+	inotify_add_watch(change.fd, parent_of(path), IN_CREATE | IN_MOVED_TO);
 	while (access(path, F_OK) && errno == ENOENT && now() < end)
 		if (poll(&change, 1, (int)(end - now())) > 0)
 			while (read(change.fd, events, sizeof events) > 0)
@@ -972,29 +880,21 @@ static void path_wait(const char *path, int ms)
 }
 
 /* Writes text to an existing file. A kernel file takes it in one write or refuses it. */
-static int file_write(int dir, const char *path, const char *text)
-{
+static int file_write(int dir, const char *path, const char *text) {
 	int fd = openat(dir, path, O_WRONLY | O_CLOEXEC), failed = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		failed = -errno;
+	if (fd < 0) return -errno;
+	if (write(fd, text, strlen(text)) < 0) failed = -errno;
 	close(fd);
 	return failed;
 }
 
 /* Reads at most size-1 bytes and terminates them; returns their number. */
-static ssize_t file_read(int dir, const char *path, char *buf, size_t size)
-{
+static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = 0, got = 0;
-
 	buf[0] = '\0';
-	if (fd < 0)
-		return -errno;
-	while ((size_t)n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0)
-		n += got;
+	if (fd < 0) return -errno;
+	while ((size_t)n < size - 1 && (got = read(fd, buf + n, size - 1 - n)) > 0) n += got;
 	int error = errno;
 	close(fd);
 	buf[n] = '\0';
@@ -1002,14 +902,11 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size)
 }
 
 /* The number that stands after `key ` in a file of such lines, or alone in it for "". */
-static int file_number(int dir, const char *path, const char *key, u64 *number)
-{
+static int file_number(int dir, const char *path, const char *key, u64 *number) {
 	char text[2048];
 	size_t n = strlen(key);
 	ssize_t got = file_read(dir, path, text, sizeof text);
-
-	if (got < 0)
-		return got;
+	if (got < 0) return got;
 	for (char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
 		if (!n || (!strncmp(p, key, n) && p[n] == ' ')) {
 			*number = 0;
@@ -1021,13 +918,10 @@ static int file_number(int dir, const char *path, const char *key, u64 *number)
 }
 
 /* Is word one of the words, which blanks, commas or newlines divide? */
-static int word_in(const char *words, const char *word)
-{
+static int word_in(const char *words, const char *word) {
 	size_t n = strlen(word);
-
 	for (const char *p = words; (p = strstr(p, word)); p += n)
-		if ((p == words || strchr(" ,\n", p[-1])) && strchr(" ,\n", p[n]))
-			return 1;
+		if ((p == words || strchr(" ,\n", p[-1])) && strchr(" ,\n", p[n])) return 1;
 	return 0;
 }
 
@@ -1035,28 +929,24 @@ static int word_in(const char *words, const char *word)
  * Calls visit(dir, name) for each name in the directory until that returns non-zero, and gives it
  * back. An entry, getdents(2), has its length at 16 and its name at 19.
  */
-static int dir_each(int dir, int (*visit)(int dir, const char *name))
-{
+static int dir_each(int dir, int (*visit)(int dir, const char *name)) {
 	_Alignas(u64) char buf[2048];
 	ssize_t n;
 	int stop = 0;
-
 	lseek(dir, 0, SEEK_SET);
 	while (!stop && (n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
 		unsigned short step;
 		for (char *p = buf; !stop && p < buf + n; p += step) {
 			const char *name = p + 19;
 			memcpy(&step, p + 16, sizeof step);
-			if (strcmp(name, ".") && strcmp(name, ".."))
-				stop = visit(dir, name);
+			if (strcmp(name, ".") && strcmp(name, "..")) stop = visit(dir, name);
 		}
 	}
 	return stop;
 }
 
 /* Removes one entry. Returns the open directory, plus one, if it has to be emptied first. */
-static int tree_remove_entry(int dir, const char *name)
-{
+static int tree_remove_entry(int dir, const char *name) {
 	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
 	    !unlinkat(dir, name, AT_REMOVEDIR) || errno != ENOTEMPTY)
 		return 0;
@@ -1064,8 +954,7 @@ static int tree_remove_entry(int dir, const char *name)
 }
 
 /* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
-static void tree_empty(int fd)
-{
+static void tree_empty(int fd) {
 	for (unsigned depth = 0;;) {
 		int next = dir_each(fd, tree_remove_entry);
 		if (next) {
@@ -1077,8 +966,7 @@ static void tree_empty(int fd)
 			next = -1;
 		}
 		close(fd);
-		if (next < 0)
-			return;
+		if (next < 0) return;
 		fd = next;
 	}
 }
@@ -1150,13 +1038,11 @@ struct image {
 #define refuse(m, ...) (format((m)->why, sizeof(m)->why, __VA_ARGS__), -EBADMSG)
 
 /* What goes wrong in the bytes themselves: says where. */
-static int corrupt(struct image *m, const char *what)
-{
+static int corrupt(struct image *m, const char *what) {
 	return refuse(m, "%s (at byte %llu)", what, m->offset);
 }
 
-static uint32_t le32(const uint8_t *p)
-{
+static uint32_t le32(const uint8_t *p) {
 	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
@@ -1169,30 +1055,24 @@ static const struct hash {
 	{ "blake2b", sizeof(long) < 8 ? NULL : blake2b },
 };
 
-static const char *hex(char *to, const uint8_t *from, int n)
-{
-	for (int i = 0; i < n; i++)
-		format(to + 2 * i, 3, "%02x", from[i]);
+static const char *hex(char *to, const uint8_t *from, int n) {
+	for (int i = 0; i < n; i++) format(to + 2 * i, 3, "%02x", from[i]);
 	return to;
 }
 
 /* Decodes base64 in its one proper form: none of its bits can change without being noticed. */
-static int base64(const char *s, size_t n, uint8_t *to, size_t size)
-{
+static int base64(const char *s, size_t n, uint8_t *to, size_t size) {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				     "0123456789+/";
 	size_t whole = (size * 8 + 5) / 6;
 	unsigned bits = 0, held = 0;
 
-	if (n != (size + 2) / 3 * 4 || strspn(s + whole, "=") != n - whole)
-		return -EINVAL;
+	if (n != (size + 2) / 3 * 4 || strspn(s + whole, "=") != n - whole) return -EINVAL;
 	for (size_t i = 0; i < whole; i++) {
 		const char *digit = memchr(digits, s[i], sizeof digits - 1);
-		if (!digit)
-			return -EINVAL;
+		if (!digit) return -EINVAL;
 		bits = bits << 6 | (unsigned)(digit - digits);
-		if ((held += 6) >= 8)
-			*to++ = (uint8_t)(bits >> (held -= 8));
+		if ((held += 6) >= 8) *to++ = (uint8_t)(bits >> (held -= 8));
 	}
 	return bits & ((1U << held) - 1) ? -EINVAL : 0;
 }
@@ -1200,33 +1080,24 @@ static int base64(const char *s, size_t n, uint8_t *to, size_t size)
 enum { MOST_PUBLIC = MOST_KEYS + LEN(more_keys) };
 
 /* A public key, by its index below MOST_PUBLIC; NULL: none there. */
-static const char *public_key(int i)
-{
-	return i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
-}
+static const char *public_key(int i) { return i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS]; }
 
-static int any_key(void)
-{
+static int any_key(void) {
 	int n = 0;
-
-	for (int i = 0; i < MOST_PUBLIC; i++)
-		n += !!public_key(i);
+	for (int i = 0; i < MOST_PUBLIC; i++) n += !!public_key(i);
 	return n;
 }
 
 /* Reads n bytes at `next`, or what there is of them. Returns their number, or -EBADMSG. */
-static ssize_t source_read(struct image *m, void *to, size_t n)
-{
+static ssize_t source_read(struct image *m, void *to, size_t n) {
 	size_t at = 0;
-
 	if (m->fd < 0) {
 		at = min(m->size - m->next, n);
 		memcpy(to, m->memory + m->next, at);
 	}
 	for (ssize_t got = 1; m->fd >= 0 && at < n && got; at += got) {
 		got = pread(m->fd, (char *)to + at, n - at, m->next + at);
-		if (got < 0)
-			return refuse(m, "reading: %m (at byte %llu)", m->next + at);
+		if (got < 0) return refuse(m, "reading: %m (at byte %llu)", m->next + at);
 	}
 	m->next += at;
 	return at;
@@ -1235,8 +1106,7 @@ static ssize_t source_read(struct image *m, void *to, size_t n)
 static const char not_signed[] = "not signed, and only signed images are accepted";
 
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
-static ssize_t signature_verify(struct image *m, size_t n)
-{
+static ssize_t signature_verify(struct image *m, size_t n) {
 	static uint8_t opened[sizeof m->text], key[2 + KEY_NUMBER + 32];
 	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
 	unsigned long long size;
@@ -1244,8 +1114,7 @@ static ssize_t signature_verify(struct image *m, size_t n)
 
 	if (strncmp(m->text, "untrusted comment: ", 19))
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
-	if (line && ++line)
-		end = memchr(line, '\n', m->text + n - line);
+	if (line && ++line) end = memchr(line, '\n', m->text + n - line);
 	/* The top bits are never set: the order of the group has been added, to no effect. */
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
 	    memcmp(signature, "Ed", 2) || signature[sizeof signature - 1] & 0xf0)
@@ -1297,44 +1166,32 @@ static const struct header_key {
 };
 
 /* A field of a header, by its place in it. */
-static void *header_field(const struct header *h, size_t at)
-{
-	return (char *)(uintptr_t)h + at;
-}
+static void *header_field(const struct header *h, size_t at) { return (char *)(uintptr_t)h + at; }
 
 /* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
 static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
-			      char *buf)
-{
+			      char *buf) {
 	const unsigned *count = header_field(h, k->count);
 	const char *const *text = header_field(h, k->to);
 	const u64 *number = header_field(h, k->to);
 
-	if (n >= (k->count ? *count : 1))
-		return NULL;
-	if (!k->is_number)
-		return text[n];
+	if (n >= (k->count ? *count : 1)) return NULL;
+	if (!k->is_number) return text[n];
 	format(buf, 24, "%llu", number[n]);
 	return buf;
 }
 
 /* Takes in a value. seen: how many each key has so far; unknown keys are ignored. */
-static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen)
-{
+static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen) {
 	const struct header_key *k = header_keys, *last = k + LEN(header_keys);
 	const char *end = value + strlen(value);
 	i64 number;
-
-	while (k < last && strcmp(key, k->name))
-		k++;
-	if (k == last)
-		return 0;
+	while (k < last && strcmp(key, k->name)) k++;
+	if (k == last) return 0;
 	unsigned *count = header_field(&m->header, k->count);
 	unsigned n = seen[k - header_keys]++;
-	if (n >= k->most)
-		return refuse(m, "header: %s: more than %u of them", k->name, k->most);
-	if (k->count)
-		++*count;
+	if (n >= k->most) return refuse(m, "header: %s: more than %u of them", k->name, k->most);
+	if (k->count) ++*count;
 	if (!k->is_number)
 		((const char **)header_field(&m->header, k->to))[n] = value;
 	else if (decimal(&value, end, &number) || value != end)
@@ -1348,22 +1205,17 @@ static int header_pair(struct image *m, const char *key, const char *value, unsi
  * Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. Those with the digest of
  * a chunk follow each other, so the first one leads to all.
  */
-static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
-{
+static int header_line(struct image *m, char *line, size_t n, unsigned *seen) {
 	const struct hash *hash = hashes, *last = hashes + LEN(hashes);
 	char *value = memchr(line, ' ', n);
 	struct header *h = &m->header;
-
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			return refuse(m, "header: a line with a control character");
-	if (!value || value == line)
-		return refuse(m, "header: a line is not 'key value'");
+	if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
 	*value++ = line[n] = '\0';
-	while (hash < last && strcmp(line, hash->name))
-		hash++;
-	if (hash == last)
-		return header_pair(m, line, value, seen);
+	while (hash < last && strcmp(line, hash->name)) hash++;
+	if (hash == last) return header_pair(m, line, value, seen);
 	if (!h->ndigests++) {
 		h->digests = line;
 		h->hash = hash;
@@ -1375,11 +1227,9 @@ static int header_line(struct image *m, char *line, size_t n, unsigned *seen)
 }
 
 /* Does what the header says make sense, and fit the file? */
-static int header_check(struct image *m)
-{
+static int header_check(struct image *m) {
 	struct header *h = &m->header;
 	u64 chunks = h->chunk ? (h->size + h->chunk - 1) / h->chunk : 0;
-
 	if (h->payload && strcmp(h->payload, "tar.lz4"))
 		return refuse(m, "header: a payload of the kind '%s'", h->payload);
 	if (h->chunk < CHUNK_MIN || h->chunk > CHUNK_MAX || h->chunk & (h->chunk - 1))
@@ -1401,18 +1251,15 @@ static int header_check(struct image *m)
 }
 
 /* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
-static int header_load(struct image *m, size_t n)
-{
+static int header_load(struct image *m, size_t n) {
 	static const char first[] = "launcher-image 1\n";
 	unsigned seen[LEN(header_keys)] = { 0 };
 	ssize_t at = signature_verify(m, n);
 	int failed = 0;
 
-	if (at < 0)
-		return (int)at;
+	if (at < 0) return (int)at;
 	char *line = m->text + at, *end = m->text + n;
-	if (end - line > HEADER_MAX)
-		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
+	if (end - line > HEADER_MAX) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
 	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
@@ -1432,23 +1279,19 @@ static int header_load(struct image *m, size_t n)
 }
 
 /* Finds the header, and reads it if it can be trusted. Without keys there need not be one. */
-static int image_begin(struct image *m)
-{
+static int image_begin(struct image *m) {
 	uint8_t frame[8] = { 0 };
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	size_t some = min(n, 19);
 
-	if (got >= 0)
-		got = source_read(m, m->text, some);
-	if (got < 0)
-		return (int)got;
+	if (got >= 0) got = source_read(m, m->text, some);
+	if (got < 0) return (int)got;
 	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
 		m->next = 0; /* another skippable frame, or none */
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	}
-	if (n >= sizeof m->text)
-		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
+	if (n >= sizeof m->text) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	got = source_read(m, m->text + some, n - some);
 	if (got != (ssize_t)(n - some))
 		return got < 0 ? (int)got : refuse(m, "cut short in the header");
@@ -1463,13 +1306,10 @@ enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
  * stays the caller's. anyone: inspect it, whoever may have signed it. No byte behind the header is
  * read yet. Returns 0 or -EBADMSG.
  */
-static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone)
-{
+static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
 	struct stat st = { .st_size = (off_t)size };
-
 	memset(m, 0, sizeof *m);
-	if (fd >= 0 && fstat(fd, &st))
-		return refuse(m, "%m");
+	if (fd >= 0 && fstat(fd, &st)) return refuse(m, "%m");
 	m->fd = fd;
 	m->memory = memory;
 	m->anyone = anyone;
@@ -1478,27 +1318,20 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	m->stop = ~0ULL;
 	m->in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m->in == MAP_FAILED)
-		return refuse(m, "memory: %m");
+	if (m->in == MAP_FAILED) return refuse(m, "memory: %m");
 	m->out = m->in + IN_SIZE;
 	return image_begin(m);
 }
 
-static void image_close(struct image *m)
-{
-	munmap(m->in, IN_SIZE + OUT_SIZE);
-}
+static void image_close(struct image *m) { munmap(m->in, IN_SIZE + OUT_SIZE); }
 
 /* What is read next is that shard and no more; without a header, all of the image. */
-static void image_rewind(struct image *m, unsigned shard)
-{
+static void image_rewind(struct image *m, unsigned shard) {
 	const struct header *h = &m->header;
-
 	m->frames = m->inside = m->big.on = 0;
 	m->in_at = m->in_end = m->out_at = m->out_end = 0;
 	m->offset = m->next = m->body;
-	if (!h->chunk)
-		return;
+	if (!h->chunk) return;
 	m->offset = m->body + h->shards[shard];
 	m->stop = m->body + h->shards[shard + 1];
 	m->skip = h->shards[shard] % h->chunk;
@@ -1506,8 +1339,7 @@ static void image_rewind(struct image *m, unsigned shard)
 }
 
 /* Are these n bytes the chunk of that number? */
-static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n)
-{
+static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n) {
 	size_t name = strlen(h->hash->name);
 	const char *line = h->digests + chunk * (name + 2 + 2 * DIGEST_SIZE);
 	uint8_t digest[DIGEST_SIZE];
@@ -1518,21 +1350,17 @@ static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes
 }
 
 /* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
-static int image_fill(struct image *m)
-{
+static int image_fill(struct image *m) {
 	const struct header *h = &m->header;
 	uint8_t *to = m->in + m->in_end;
 	u64 at = m->next - m->body, n = h->chunk ? min(h->size - at, h->chunk) : READ_AHEAD;
-
-	if (m->next >= m->stop)
-		return 0;
+	if (m->next >= m->stop) return 0;
 	ssize_t got = source_read(m, to, n);
 	if (got < 0 || !h->chunk) {
 		m->in_end += got > 0 ? got : 0;
 		return got < 0 ? (int)got : got > 0;
 	}
-	if ((u64)got < n)
-		return refuse(m, "cut short (at byte %llu)", m->next);
+	if ((u64)got < n) return refuse(m, "cut short (at byte %llu)", m->next);
 	if (!chunk_matches(h, at / h->chunk, to, n))
 		return refuse(m, "chunk %llu, at byte %llu, does not match its digest",
 			      at / h->chunk, m->body + at);
@@ -1562,44 +1390,35 @@ enum {
 enum { FRAME_SUM = 4, FRAME_SIZED = 8, BLOCK_SUM = 16, BLOCKS_ALONE = 32 }; /* of its flags */
 
 /* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the image ends before, or -EBADMSG. */
-static int image_need(struct image *m, size_t n)
-{
+static int image_need(struct image *m, size_t n) {
 	for (int got; m->in_end - m->in_at < n;) {
 		memmove(m->in, m->in + m->in_at, m->in_end - m->in_at);
 		m->in_end -= m->in_at;
 		m->in_at = 0;
-		if ((got = image_fill(m)) <= 0)
-			return got;
+		if ((got = image_fill(m)) <= 0) return got;
 	}
 	return 1;
 }
 
 /* The next n bytes, where the image must not end; NULL: it does, or they can't be trusted. */
-static const uint8_t *image_must(struct image *m, size_t n, const char *cut)
-{
+static const uint8_t *image_must(struct image *m, size_t n, const char *cut) {
 	int got = image_need(m, n);
-
-	if (!got)
-		corrupt(m, cut);
+	if (!got) corrupt(m, cut);
 	return got > 0 ? m->in + m->in_at : NULL;
 }
 
 /* The same, and they are used: what is read next comes behind them. */
-static const uint8_t *image_take(struct image *m, size_t n, const char *cut)
-{
+static const uint8_t *image_take(struct image *m, size_t n, const char *cut) {
 	const uint8_t *p = image_must(m, n, cut);
-
 	m->in_at += p ? n : 0;
 	m->offset += p ? n : 0;
 	return p;
 }
 
-static int frame_skip(struct image *m)
-{
+static int frame_skip(struct image *m) {
 	static const char *const cut = "cut short in a skippable frame";
 	const uint8_t *p = image_must(m, 8, cut);
 	u64 left = p ? 8ULL + le32(p + 4) : 0;
-
 	for (size_t piece; p && left; left -= piece) {
 		piece = min(left, READ_AHEAD);
 		p = image_take(m, piece, cut);
@@ -1608,20 +1427,15 @@ static int frame_skip(struct image *m)
 }
 
 /* Reads the descriptor of a standard frame: FLG, BD, content size, header checksum. */
-static int frame_standard(struct image *m)
-{
+static int frame_standard(struct image *m) {
 	static const char *const cut = "cut short in a frame header";
 	const uint8_t *p = image_must(m, 7, cut);
-
-	if (!p)
-		return -EBADMSG;
+	if (!p) return -EBADMSG;
 	unsigned flags = p[4], block = p[5] >> 4, n = flags & FRAME_SIZED ? 10 : 2;
 	if (flags >> 6 != 1 || flags & 2 || p[5] & 0x8f || block < 4)
 		return corrupt(m, "an LZ4 frame of an unknown kind");
-	if (flags & 1)
-		return corrupt(m, "the LZ4 frame needs a dictionary");
-	if (!(p = image_take(m, 4 + n + 1, cut)))
-		return -EBADMSG;
+	if (flags & 1) return corrupt(m, "the LZ4 frame needs a dictionary");
+	if (!(p = image_take(m, 4 + n + 1, cut))) return -EBADMSG;
 	p += 4;
 	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
 		return corrupt(m, "the checksum of a frame header does not match");
@@ -1634,23 +1448,17 @@ static int frame_standard(struct image *m)
 }
 
 /* What is never written behind an image, in a partition or a flash that is larger than it. */
-static int is_padding(const struct image *m, uint32_t word)
-{
+static int is_padding(const struct image *m, uint32_t word) {
 	return m->device && (!word || word == UINT32_MAX);
 }
 
 /* Enters the next frame. Returns 1, 0 at the end of the file, or -EBADMSG. */
-static int frame_next(struct image *m)
-{
+static int frame_next(struct image *m) {
 	int got = image_need(m, 4);
-
-	if (got < 0)
-		return got;
-	if (!got && m->in_at == m->in_end)
-		return m->frames ? 0 : refuse(m, "the file is empty");
+	if (got < 0) return got;
+	if (!got && m->in_at == m->in_end) return m->frames ? 0 : refuse(m, "the file is empty");
 	uint32_t magic = got ? le32(m->in + m->in_at) : 1;
-	if (m->frames && is_padding(m, magic))
-		return 0;
+	if (m->frames && is_padding(m, magic)) return 0;
 	m->made = 0;
 	m->out_at = m->out_end = 0;
 	if (magic == FRAME_MAGIC) {
@@ -1671,13 +1479,11 @@ static int frame_next(struct image *m)
 }
 
 /* The end mark of a standard frame has been read: does the frame keep its promises? */
-static int frame_end(struct image *m)
-{
+static int frame_end(struct image *m) {
 	m->inside = IN_NONE;
 	if (m->flags & FRAME_SUM) {
 		const uint8_t *p = image_take(m, 4, "cut short before the checksum of a frame");
-		if (!p)
-			return -EBADMSG;
+		if (!p) return -EBADMSG;
 		if (le32(p) != XXH32_digest(&m->hash))
 			return corrupt(m, "the checksum of a frame does not match");
 	}
@@ -1687,21 +1493,16 @@ static int frame_end(struct image *m)
 }
 
 /* Makes room for n bytes behind those that are decoded, of which a match can need the latest. */
-static void out_room(struct image *m, size_t n)
-{
+static void out_room(struct image *m, size_t n) {
 	size_t keep = m->flags & BLOCKS_ALONE && !m->big.on ? 0 : min(m->out_end, HISTORY);
-
-	if (keep && m->out_end + n <= OUT_SIZE)
-		return;
+	if (keep && m->out_end + n <= OUT_SIZE) return;
 	memmove(m->out, m->out + m->out_end - keep, keep);
 	m->out_at = m->out_end = keep;
 }
 
 /* Takes in n bytes that have been decoded behind the others. */
-static int out_made(struct image *m, size_t n)
-{
-	if (m->flags & FRAME_SUM)
-		XXH32_update(&m->hash, m->out + m->out_end, n);
+static int out_made(struct image *m, size_t n) {
+	if (m->flags & FRAME_SUM) XXH32_update(&m->hash, m->out + m->out_end, n);
 	m->out_at = m->out_end;
 	m->out_end += n;
 	m->made += n;
@@ -1713,10 +1514,8 @@ static const char bad_block_sum[] = "the checksum of a block does not match";
 static const char cut_in_block[] = "cut short in a block";
 
 /* Decodes a block of n bytes, at `from`; a linked one sees the 64 KiB before it. */
-static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored)
-{
+static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored) {
 	int made = (int)n, room = (int)m->block_max;
-
 	out_room(m, m->block_max);
 	char *to = (char *)m->out + m->out_end;
 	int seen = (int)min(m->out_end, HISTORY);
@@ -1729,38 +1528,30 @@ static int block_whole(struct image *m, const uint8_t *from, size_t n, int store
 }
 
 /* Takes n bytes out of the block that is decoded in pieces; NULL: there are not so many. */
-static const uint8_t *piece_take(struct image *m, size_t n)
-{
+static const uint8_t *piece_take(struct image *m, size_t n) {
 	if (n > m->big.left) {
 		corrupt(m, bad_block);
 		return NULL;
 	}
 	const uint8_t *p = image_take(m, n, cut_in_block);
-	if (p && m->flags & BLOCK_SUM)
-		XXH32_update(&m->big.hash, p, n);
+	if (p && m->flags & BLOCK_SUM) XXH32_update(&m->big.hash, p, n);
 	m->big.left -= n;
 	return p;
 }
 
 /* Adds to a length the bytes that go on while they are 255. */
-static int piece_length(struct image *m, size_t *length)
-{
+static int piece_length(struct image *m, size_t *length) {
 	for (const uint8_t *p = NULL; p ? *p == 255 : *length == 15; *length += *p) {
-		if (*length > m->big.room)
-			return corrupt(m, bad_block);
-		if (!(p = piece_take(m, 1)))
-			return -EBADMSG;
+		if (*length > m->big.room) return corrupt(m, bad_block);
+		if (!(p = piece_take(m, 1))) return -EBADMSG;
 	}
 	return 0;
 }
 
 /* A sequence begins with a token: how many literals there are, and how long the match is. */
-static int piece_token(struct image *m)
-{
+static int piece_token(struct image *m) {
 	const uint8_t *p = piece_take(m, 1);
-
-	if (!p)
-		return -EBADMSG;
+	if (!p) return -EBADMSG;
 	m->big.at_token = NO;
 	m->big.nibble = *p & 15;
 	m->big.literals = *p >> 4;
@@ -1768,19 +1559,16 @@ static int piece_token(struct image *m)
 }
 
 /* Behind the literals: how far back the match is. Without it, this was the end of the block. */
-static int piece_match(struct image *m, size_t history)
-{
+static int piece_match(struct image *m, size_t history) {
 	if (!m->big.left) {
 		m->big.on = NO;
 		return 0;
 	}
 	const uint8_t *p = piece_take(m, 2);
-	if (!p)
-		return -EBADMSG;
+	if (!p) return -EBADMSG;
 	m->big.at_token = YES;
 	m->big.distance = p[0] | p[1] << 8;
-	if (!m->big.distance || m->big.distance > history)
-		return corrupt(m, bad_block);
+	if (!m->big.distance || m->big.distance > history) return corrupt(m, bad_block);
 	m->big.match = m->big.nibble;
 	int failed = piece_length(m, &m->big.match);
 	m->big.match += 4;
@@ -1788,31 +1576,25 @@ static int piece_match(struct image *m, size_t history)
 }
 
 /* Copies literals, as far as they are read and there is room. */
-static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room)
-{
-	if (!image_must(m, 1, cut_in_block))
-		return -EBADMSG;
+static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room) {
+	if (!image_must(m, 1, cut_in_block)) return -EBADMSG;
 	size_t n = min(min(m->big.literals, room), m->in_end - m->in_at);
 	const uint8_t *p = piece_take(m, n);
-	if (!p)
-		return -EBADMSG;
+	if (!p) return -EBADMSG;
 	memcpy(to, p, n);
 	m->big.literals -= n;
 	return n;
 }
 
 /* Copies of the match what there is room for; it may overlap itself. */
-static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
-{
+static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room) {
 	size_t n = min(m->big.match, room);
 	const uint8_t *from = to - m->big.distance;
-
 	m->big.match -= n;
 	if (m->big.distance >= n)
 		memcpy(to, from, n);
 	else
-		for (size_t i = 0; i < n; i++)
-			to[i] = from[i];
+		for (size_t i = 0; i < n; i++) to[i] = from[i];
 	return n;
 }
 
@@ -1820,8 +1602,7 @@ static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room)
  * Short sequences that lie whole in what is read, as most do: one after the other, up to one that
  * is none. Each copy takes what its longest takes, for there is room behind. Returns bytes made.
  */
-static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
-{
+static size_t piece_quick(struct image *m, uint8_t *to, size_t room) {
 	enum { LITERALS = 14, MATCH = 4 + 14, MARGIN = 64 };
 	size_t have = m->in_end - m->in_at < m->big.left ? m->in_end - m->in_at : m->big.left;
 	const uint8_t *from = m->in + m->in_at, *p = from;
@@ -1831,12 +1612,10 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
 		size_t literals = *p >> 4, match = *p & 15;
 		const uint8_t *end = p + 1 + literals;
 		size_t back = end[0] | end[1] << 8, past = at + literals - m->out;
-		if (literals > LITERALS || match + 4 > MATCH || back < 8 || back > past)
-			break;
+		if (literals > LITERALS || match + 4 > MATCH || back < 8 || back > past) break;
 		memcpy(at, p + 1, 16);
 		at += literals;
-		for (int i = 0; i < 24; i += 8)
-			memcpy(at + i, at + i - back, 8);
+		for (int i = 0; i < 24; i += 8) memcpy(at + i, at + i - back, 8);
 		at += match + 4;
 		p = end + 2;
 	}
@@ -1845,11 +1624,9 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room)
 }
 
 /* Decodes the next piece of a large block (lz4_Block_format.md): LZ4, but it can stop anywhere. */
-static int block_piece(struct image *m)
-{
+static int block_piece(struct image *m) {
 	enum { PIECE = 128 << 10 };
 	size_t made = 0;
-
 	out_room(m, PIECE);
 	for (ssize_t got; m->big.on && made < PIECE; made += got) {
 		uint8_t *to = m->out + m->out_end + made;
@@ -1861,24 +1638,19 @@ static int block_piece(struct image *m)
 			got = piece_match(m, m->out_end + made);
 		else if (!(got = piece_quick(m, to, PIECE - made)))
 			got = piece_token(m);
-		if (got < 0)
-			return (int)got;
+		if (got < 0) return (int)got;
 	}
-	if (made > m->big.room)
-		return corrupt(m, bad_block);
+	if (made > m->big.room) return corrupt(m, bad_block);
 	m->big.room -= made;
 	int got = out_made(m, made);
-	if (got < 0 || m->big.on || !(m->flags & BLOCK_SUM))
-		return got;
+	if (got < 0 || m->big.on || !(m->flags & BLOCK_SUM)) return got;
 	const uint8_t *p = image_take(m, 4, cut_in_block);
-	if (!p)
-		return -EBADMSG;
+	if (!p) return -EBADMSG;
 	return le32(p) == XXH32_digest(&m->big.hash) ? 1 : corrupt(m, bad_block_sum);
 }
 
 /* Begins a large block of n bytes; one that is not compressed is nothing but literals. */
-static int block_begin(struct image *m, size_t n, int stored)
-{
+static int block_begin(struct image *m, size_t n, int stored) {
 	out_room(m, OUT_SIZE);
 	m->big.on = YES;
 	m->big.left = n;
@@ -1890,18 +1662,14 @@ static int block_begin(struct image *m, size_t n, int stored)
 	return 1;
 }
 
-static int is_magic(uint32_t word)
-{
+static int is_magic(uint32_t word) {
 	return word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4;
 }
 
 /* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
-static int block_next(struct image *m)
-{
+static int block_next(struct image *m) {
 	int got = image_need(m, 4), legacy = m->inside == IN_LEGACY;
-
-	if (got < 0)
-		return got;
+	if (got < 0) return got;
 	uint32_t word = got ? le32(m->in + m->in_at) : 0, n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
 	int ends = got ? is_magic(word) || is_padding(m, word) : m->in_at == m->in_end;
@@ -1909,34 +1677,26 @@ static int block_next(struct image *m)
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
-	if (!got)
-		return corrupt(m, cut_in_block);
+	if (!got) return corrupt(m, cut_in_block);
 	image_take(m, 4, cut_in_block);
-	if (!legacy && !word)
-		return frame_end(m);
-	if (!n || n > most)
-		return corrupt(m, "a block of an impossible size");
-	if (m->block_max > WHOLE_BLOCK)
-		return block_begin(m, n, !legacy && word >> 31);
+	if (!legacy && !word) return frame_end(m);
+	if (!n || n > most) return corrupt(m, "a block of an impossible size");
+	if (m->block_max > WHOLE_BLOCK) return block_begin(m, n, !legacy && word >> 31);
 	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
 	const uint8_t *p = image_must(m, n + sum, cut_in_block);
-	if (!p)
-		return -EBADMSG;
-	if (sum && le32(p + n) != XXH32(p, n, 0))
-		return corrupt(m, bad_block_sum);
+	if (!p) return -EBADMSG;
+	if (sum && le32(p + n) != XXH32(p, n, 0)) return corrupt(m, bad_block_sum);
 	image_take(m, n + sum, cut_in_block);
 	return block_whole(m, p, n, word >> 31);
 }
 
 /* Makes at least one decoded byte readable. Returns how many are, 0 at a proper end, -errno. */
-static ssize_t image_peek(struct image *m)
-{
+static ssize_t image_peek(struct image *m) {
 	while (m->out_at == m->out_end) {
 		int got = m->inside == IN_NONE ? frame_next(m)
 			  : m->big.on          ? block_piece(m)
 					       : block_next(m);
-		if (got <= 0)
-			return got;
+		if (got <= 0) return got;
 	}
 	return m->out_end - m->out_at;
 }
@@ -1982,12 +1742,10 @@ struct tar {
 
 static struct tar tar;
 
-static int tar_read(struct tar *t, void *to, size_t size)
-{
+static int tar_read(struct tar *t, void *to, size_t size) {
 	for (size_t at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
-		if (n <= 0)
-			return n ? (int)n : corrupt(t->m, "the archive is cut short");
+		if (n <= 0) return n ? (int)n : corrupt(t->m, "the archive is cut short");
 		piece = min(n, size - at);
 		memcpy((char *)to + at, t->m->out + t->m->out_at, piece);
 		t->m->out_at += piece;
@@ -1996,43 +1754,34 @@ static int tar_read(struct tar *t, void *to, size_t size)
 }
 
 /* Skips what fills the last block of the entry's data. */
-static int tar_padding(struct tar *t)
-{
+static int tar_padding(struct tar *t) {
 	char padding[TAR_BLOCK];
-
 	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
 }
 
 /* A number field: octal, or base 256 with the top bit set, which may be negative. */
-static int tar_number(const uint8_t *field, int n, i64 *number)
-{
+static int tar_number(const uint8_t *field, int n, i64 *number) {
 	int i = 0, negative = (field[0] & 0xc0) == 0xc0;
-
 	*number = 0;
 	if (field[0] & 0x80) {
 		for (; i < n; i++) {
 			uint8_t byte = i ? field[i] : (field[0] & 0x7f) | negative << 7;
-			if (i < n - 8 && byte != (negative ? 0xff : 0))
-				return -ERANGE;
+			if (i < n - 8 && byte != (negative ? 0xff : 0)) return -ERANGE;
 			*number = (i64)((u64)*number << 8 | byte);
 		}
 		return (*number < 0) == negative ? 0 : -ERANGE;
 	}
-	while (i < n && field[i] == ' ')
-		i++;
+	while (i < n && field[i] == ' ') i++;
 	for (; i < n && field[i] >= '0' && field[i] <= '7'; i++)
 		*number = *number << 3 | (field[i] - '0');
-	while (i < n && (field[i] == ' ' || !field[i]))
-		i++;
+	while (i < n && (field[i] == ' ' || !field[i])) i++;
 	return i == n ? 0 : -ERANGE;
 }
 
 /* Strips what does not matter in a path: / in front and at the end, "//", "/./". Refuses "..". */
-static int tar_clean(struct tar *t, char *path)
-{
+static int tar_clean(struct tar *t, char *path) {
 	char *to = path;
 	size_t n;
-
 	for (const char *from = path; *from; from += n) {
 		from += strspn(from, "/");
 		n = strcspn(from, "/");
@@ -2040,10 +1789,8 @@ static int tar_clean(struct tar *t, char *path)
 			return refuse(t->m, "a path with '..': %s", from);
 		if (n > NAME_MAX)
 			return refuse(t->m, "a name longer than %d bytes: %s", NAME_MAX, from);
-		if (!n || (n == 1 && *from == '.'))
-			continue;
-		if (to != path)
-			*to++ = '/';
+		if (!n || (n == 1 && *from == '.')) continue;
+		if (to != path) *to++ = '/';
 		memmove(to, from, n);
 		to += n;
 	}
@@ -2073,18 +1820,14 @@ struct pax_record {
 };
 
 /* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
-static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
-{
+static int pax_next(struct tar *t, size_t *at, struct pax_record *r) {
 	const char *start = t->pax + *at, *end = t->pax + t->pax_size, *p = start, *equals = NULL;
 	i64 length;
-
-	if (p == end)
-		return 0;
+	if (p == end) return 0;
 	if (!decimal(&p, end, &length) && *p++ == ' ' && length > p - start &&
 	    length <= end - start && start[length - 1] == '\n')
 		equals = memchr(p, '=', start + length - p);
-	if (!equals || equals == p)
-		return corrupt(t->m, "an extended header is malformed");
+	if (!equals || equals == p) return corrupt(t->m, "an extended header is malformed");
 	*r = (struct pax_record){ .key = p, .value = equals + 1, .key_size = equals - p };
 	r->size = start + length - 1 - r->value;
 	*at += length;
@@ -2092,12 +1835,10 @@ static int pax_next(struct tar *t, size_t *at, struct pax_record *r)
 }
 
 /* Seconds, perhaps negative, perhaps with a fraction. */
-static int pax_time(const char *p, const char *end, struct timespec *time)
-{
+static int pax_time(const char *p, const char *end, struct timespec *time) {
 	i64 whole = 0, part = 0;
 	int negative = p < end && *p == '-', failed;
 	long scale = 1000000000;
-
 	p += negative;
 	failed = decimal(&p, end, &whole);
 	if (!failed && p < end && *p++ == '.')
@@ -2108,12 +1849,10 @@ static int pax_time(const char *p, const char *end, struct timespec *time)
 	return failed || p != end ? -ERANGE : 0;
 }
 
-static int pax_set(struct tar *t, int key, const struct pax_record *r)
-{
+static int pax_set(struct tar *t, int key, const struct pax_record *r) {
 	void *to = (char *)t + pax_keys[key].to;
 	const char *p = r->value, *end = p + r->size;
 	int failed;
-
 	if (pax_keys[key].as == AS_TIME) {
 		failed = pax_time(p, end, to);
 	} else if (pax_keys[key].as == AS_NUMBER) {
@@ -2122,67 +1861,51 @@ static int pax_set(struct tar *t, int key, const struct pax_record *r)
 		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
 		format(to, PATH_MAX, "%.*s", (int)r->size, p);
 	}
-	if (failed)
-		return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
+	if (failed) return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
 	return 0;
 }
 
 /* Reads the data of an entry that says something about the next one. */
-static int meta_read(struct tar *t, char *to, i64 room, const char *what)
-{
-	if (t->size >= room)
-		return refuse(t->m, "%s is longer than %d bytes", what, (int)room - 1);
+static int meta_read(struct tar *t, char *to, i64 room, const char *what) {
+	if (t->size >= room) return refuse(t->m, "%s is longer than %d bytes", what, (int)room - 1);
 	int failed = tar_read(t, to, t->size);
 	to[t->size] = '\0';
 	return failed ? failed : tar_padding(t);
 }
 
-static int meta_pax(struct tar *t)
-{
+static int meta_pax(struct tar *t) {
 	int global = t->type == 'g', got, failed;
 	size_t at = 0;
 	struct pax_record r;
-
-	if (t->pax_size)
-		return corrupt(t->m, "two extended headers for one entry");
-	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header")))
-		return failed;
+	if (t->pax_size) return corrupt(t->m, "two extended headers for one entry");
+	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header"))) return failed;
 	t->pax_size = t->size;
 	while ((got = pax_next(t, &at, &r)) > 0) {
 		int k = 0;
-		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1)
-			k++;
+		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1) k++;
 		if (after(r.key, "GNU.sparse."))
 			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
-		if (k == LEN(pax_keys))
-			continue;
+		if (k == LEN(pax_keys)) continue;
 		if (global || t->given & 1U << k)
 			return refuse(t->m, "%s: for several entries, or twice", pax_keys[k].name);
 		t->given |= 1U << k;
-		if ((failed = pax_set(t, k, &r)))
-			return failed;
+		if ((failed = pax_set(t, k, &r))) return failed;
 	}
-	if (global)
-		t->pax_size = 0;
+	if (global) t->pax_size = 0;
 	return got;
 }
 
 /* GNU's long names: L for the path, K for the target of a link. */
-static int meta_long(struct tar *t)
-{
+static int meta_long(struct tar *t) {
 	enum pax_key key = t->type == 'L' ? PAX_PATH : PAX_LINK;
-
-	if (t->given & 1U << key || t->pax_size)
-		return corrupt(t->m, "two names for one entry");
+	if (t->given & 1U << key || t->pax_size) return corrupt(t->m, "two names for one entry");
 	t->given |= 1U << key;
 	return meta_read(t, key == PAX_PATH ? t->path : t->link, PATH_MAX, "a path");
 }
 
 /* The field itself counts as blanks; old archives summed signed bytes. */
-static int header_sum_ok(const uint8_t *h)
-{
+static int header_sum_ok(const uint8_t *h) {
 	i64 want, sum = 0, high = 0;
-
 	for (int i = 0; i < TAR_BLOCK; i++) {
 		uint8_t byte = i >= 148 && i < 156 ? ' ' : h[i];
 		sum += byte;
@@ -2192,23 +1915,18 @@ static int header_sum_ok(const uint8_t *h)
 }
 
 /* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
-static void header_names(struct tar *t, const uint8_t *h)
-{
+static void header_names(struct tar *t, const uint8_t *h) {
 	const char *name = (const char *)h, *prefix = name + 345;
 	int ustar = !memcmp(name + 257, "ustar", 6) && *prefix;
-
 	if (!(t->given & 1U << PAX_PATH))
 		format(t->path, sizeof t->path, "%.*s%s%.*s", ustar ? 155 : 0, prefix,
 		       ustar ? "/" : "", 100, name);
-	if (!(t->given & 1U << PAX_LINK))
-		format(t->link, sizeof t->link, "%.*s", 100, name + 157);
+	if (!(t->given & 1U << PAX_LINK)) format(t->link, sizeof t->link, "%.*s", 100, name + 157);
 }
 
 /* Reads the fields of a header, over which those of an extended header win. One size, or none. */
-static int header_read(struct tar *t, const uint8_t *h)
-{
+static int header_read(struct tar *t, const uint8_t *h) {
 	i64 mode, uid, gid, size, mtime;
-
 	t->type = h[156] ? h[156] : '0';
 	if (tar_number(h + 100, 8, &mode) || tar_number(h + 108, 8, &uid) ||
 	    tar_number(h + 116, 8, &gid) || tar_number(h + 124, 12, &size) ||
@@ -2221,8 +1939,7 @@ static int header_read(struct tar *t, const uint8_t *h)
 	t->size = given & 1U << PAX_SIZE ? t->size : size;
 	t->uid = given & 1U << PAX_UID ? t->uid : uid;
 	t->gid = given & 1U << PAX_GID ? t->gid : gid;
-	if (!(t->given & 1U << PAX_MTIME))
-		t->mtime = (struct timespec){ .tv_sec = mtime };
+	if (!(t->given & 1U << PAX_MTIME)) t->mtime = (struct timespec){ .tv_sec = mtime };
 	if (t->uid < 0 || t->uid >= UINT32_MAX || t->gid < 0 || t->gid >= UINT32_MAX)
 		return corrupt(t->m, "the owner of an entry is out of range");
 	return 0;
@@ -2236,43 +1953,34 @@ static int header_read(struct tar *t, const uint8_t *h)
  */
 
 /* Writes n bytes that belong at that place. Pages of zeros stay holes, which need no memory. */
-static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at)
-{
+static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 	enum { PAGE = 4096 };
-
 	for (size_t from = 0, i = 0, step;; i += step) {
 		step = min(PAGE - (at + i) % PAGE, n - i);
-		if (step && (p[i] || memcmp(p + i, p + i + 1, step - 1)))
-			continue;
+		if (step && (p[i] || memcmp(p + i, p + i + 1, step - 1))) continue;
 		while (from < i) {
 			ssize_t done = pwrite(t->fd, p + from, i - from, at + from);
-			if (done < 0)
-				return -errno;
+			if (done < 0) return -errno;
 			from += done;
 			t->end = at + from;
 		}
-		if (!step)
-			return 0;
+		if (!step) return 0;
 		from = i + step;
 	}
 }
 
 /* Writes the entry's data to its file, straight out of the decoder's buffer. */
-static int entry_data(struct tar *t)
-{
+static int entry_data(struct tar *t) {
 	u64 size = t->size;
 	int failed = 0;
-
 	t->end = 0;
 	for (u64 at = 0, piece; at < size; at += piece) {
 		ssize_t n = image_peek(t->m);
-		if (n <= 0)
-			return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
+		if (n <= 0) return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
 		piece = min(n, size - at);
 		if (!(t->how & TAR_DISCARD))
 			failed = data_write(t, t->m->out + t->m->out_at, piece, at);
-		if (failed)
-			return failed;
+		if (failed) return failed;
 		t->m->out_at += piece;
 	}
 	if (t->end < size && !(t->how & TAR_DISCARD) && ftruncate(t->fd, (off_t)size))
@@ -2281,12 +1989,9 @@ static int entry_data(struct tar *t)
 }
 
 /* Leaves the open directory, with the time that it had before entries were made in it. */
-static void tar_leave(struct tar *t)
-{
+static void tar_leave(struct tar *t) {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->dir_mtime };
-
-	if (t->dir < 0)
-		return;
+	if (t->dir < 0) return;
 	if (!(t->how & TAR_SHARDS)) /* there, it is set when all are done */
 		futimens(t->dir, times);
 	close(t->dir);
@@ -2294,21 +1999,18 @@ static void tar_leave(struct tar *t)
 }
 
 /* Opens the directory `path`, making what is missing. Starts from the open one when it is above. */
-static int tar_enter(struct tar *t, const char *path)
-{
+static int tar_enter(struct tar *t, const char *path) {
 	size_t n = strlen(t->dir_path);
 	struct stat st = { 0 };
 	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
 	int from = above ? t->dir : t->root;
 	const char *rest = above ? path + n : path;
 
-	if (t->dir >= 0 && !strcmp(path, t->dir_path))
-		return 0;
+	if (t->dir >= 0 && !strcmp(path, t->dir_path)) return 0;
 	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
 	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(from, rest)))
 		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
-	if (next < 0)
-		return next;
+	if (next < 0) return next;
 	tar_leave(t);
 	t->dir = next;
 	format(t->dir_path, sizeof t->dir_path, "%s", path);
@@ -2318,50 +2020,34 @@ static int tar_enter(struct tar *t, const char *path)
 	return 0;
 }
 
-static int make_file(struct tar *t)
-{
+static int make_file(struct tar *t) {
 	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-
 	t->fd = openat(t->dir, t->leaf, flags, (mode_t)t->mode & 0777);
 	return t->fd < 0 ? -errno : entry_data(t);
 }
 
-static int make_dir(struct tar *t)
-{
+static int make_dir(struct tar *t) {
 	int made = !*t->leaf || !mkdirat(t->dir, t->leaf, 0700);
-
-	if (!made && (errno != EEXIST || t->how & TAR_SKELETON))
-		return -errno;
-	if (t->how & TAR_SKELETON)
-		return 0;
+	if (!made && (errno != EEXIST || t->how & TAR_SKELETON)) return -errno;
+	if (t->how & TAR_SKELETON) return 0;
 	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
 	return t->fd >= 0 ? 0 : t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd;
 }
 
-static int make_symlink(struct tar *t)
-{
-	return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0;
-}
+static int make_symlink(struct tar *t) { return symlinkat(t->link, t->dir, t->leaf) ? -errno : 0; }
 
-static int make_fifo(struct tar *t)
-{
+static int make_fifo(struct tar *t) {
 	return mknodat(t->dir, t->leaf, S_IFIFO | t->mode, 0) ? -errno : 0;
 }
 
 /* The target is walked like any path. Linked already, to itself too, is as good as linked. */
-static int make_link(struct tar *t)
-{
-	char parent[PATH_MAX];
+static int make_link(struct tar *t) {
 	struct stat a, b;
 	int failed = tar_clean(t, t->link);
 	const char *slash = strrchr(t->link, '/'), *leaf = slash ? slash + 1 : t->link;
-
-	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->link) : 0, t->link);
-	int from = failed ? failed : path_open(t->root, parent, O_PATH | O_DIRECTORY);
-	if (from < 0)
-		return from;
-	if (linkat(from, leaf, t->dir, t->leaf, 0))
-		failed = -errno;
+	int from = failed ? failed : path_open(t->root, parent_of(t->link), O_PATH | O_DIRECTORY);
+	if (from < 0) return from;
+	if (linkat(from, leaf, t->dir, t->leaf, 0)) failed = -errno;
 	if (failed == -EEXIST && !fstatat(from, leaf, &a, AT_SYMLINK_NOFOLLOW) &&
 	    !fstatat(t->dir, t->leaf, &b, AT_SYMLINK_NOFOLLOW) && a.st_ino == b.st_ino)
 		failed = 0;
@@ -2369,8 +2055,7 @@ static int make_link(struct tar *t)
 	return failed;
 }
 
-static int make_node(struct tar *t)
-{
+static int make_node(struct tar *t) {
 	t->left_out++;
 	return 0;
 }
@@ -2397,46 +2082,37 @@ static const struct kind {
 	{ 'K', HAS_DATA | IS_META, meta_long },
 };
 
-static const struct kind *kind_of(unsigned char type)
-{
+static const struct kind *kind_of(unsigned char type) {
 	for (const struct kind *k = kinds; k < kinds + LEN(kinds); k++)
-		if (k->type == type)
-			return k;
+		if (k->type == type) return k;
 	return NULL;
 }
 
 /* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
-static int entry_attributes(struct tar *t)
-{
+static int entry_attributes(struct tar *t) {
 	char name[256];
 	struct pax_record r;
 	size_t at = 0;
-
 	while (pax_next(t, &at, &r) > 0) {
 		const char *from = after(r.key, "SCHILY.xattr.");
 		size_t n = from ? r.value - 1 - from : 0;
-		if (!n)
-			continue;
-		if (n >= sizeof name || memchr(from, '\0', n))
-			return -ERANGE;
+		if (!n) continue;
+		if (n >= sizeof name || memchr(from, '\0', n)) return -ERANGE;
 		format(name, sizeof name, "%.*s", (int)n, from);
-		if (fsetxattr(t->fd, name, r.value, r.size, 0))
-			return -errno;
+		if (fsetxattr(t->fd, name, r.value, r.size, 0)) return -errno;
 	}
 	return 0;
 }
 
 /* Gives the entry its owner, mode, attributes and time, in the order in which they survive. */
-static int entry_finish(struct tar *t)
-{
+static int entry_finish(struct tar *t) {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->mtime };
 	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, no_link = AT_SYMLINK_NOFOLLOW;
 	/* What root makes is root's, and has its mode but for special bits: two calls less. */
 	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
 
 	if (t->fd < 0) {
-		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link))
-			return -errno;
+		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link)) return -errno;
 		return utimensat(t->dir, t->leaf, times, no_link) ? -errno : 0;
 	}
 	mode_t mode = t->mode | (is_dir && !owners ? 0700 : 0); /* or nobody fills it */
@@ -2444,24 +2120,17 @@ static int entry_finish(struct tar *t)
 	    ((chowns || mode & 07000) && fchmod(t->fd, mode)))
 		return -errno;
 	int failed = entry_attributes(t);
-	if (!strcmp(t->path, t->dir_path))
-		t->dir_mtime = t->mtime;
+	if (!strcmp(t->path, t->dir_path)) t->dir_mtime = t->mtime;
 	return failed ? failed : futimens(t->fd, times) ? -errno : 0;
 }
 
 /* Makes the entry; what stands in its place goes first, unless it is a directory with entries. */
-static int entry_make(struct tar *t, const struct kind *kind)
-{
-	char parent[PATH_MAX];
+static int entry_make(struct tar *t, const struct kind *kind) {
 	const char *slash = strrchr(t->path, '/');
-	int failed;
-
-	format(parent, sizeof parent, "%.*s", slash ? (int)(slash - t->path) : 0, t->path);
 	t->leaf = slash ? slash + 1 : t->path;
 	t->fd = -1;
-	failed = tar_enter(t, parent);
-	if (!failed)
-		failed = kind->make(t);
+	int failed = tar_enter(t, parent_of(t->path));
+	if (!failed) failed = kind->make(t);
 	if (failed == -EEXIST && t->how & TAR_SHARDS)
 		return refuse(t->m, "two entries with the name %.*s", 160, t->path);
 	if (failed == -EEXIST) {
@@ -2471,38 +2140,30 @@ static int entry_make(struct tar *t, const struct kind *kind)
 	}
 	if (!failed && !(kind->traits & IS_BARE) && !(t->how & TAR_SKELETON))
 		failed = entry_finish(t);
-	if (t->fd >= 0)
-		close(t->fd);
+	if (t->fd >= 0) close(t->fd);
 	if (failed && failed != -EBADMSG)
 		return refuse(t->m, "%.*s: %s", 160, t->path, strerror(-failed));
 	return failed;
 }
 
-static int tar_entry(struct tar *t, const uint8_t *h)
-{
-	if (!header_sum_ok(h))
-		return corrupt(t->m, "not a tar header, or a corrupt one");
+static int tar_entry(struct tar *t, const uint8_t *h) {
+	if (!header_sum_ok(h)) return corrupt(t->m, "not a tar header, or a corrupt one");
 	int failed = header_read(t, h);
-	if (failed)
-		return failed;
+	if (failed) return failed;
 	const struct kind *kind = kind_of(t->type);
 	if (!kind)
 		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
-	if (kind->traits & IS_META)
-		return kind->make(t);
+	if (kind->traits & IS_META) return kind->make(t);
 	header_names(t, h);
 	if (kind->make == make_file && *t->path && t->path[strlen(t->path) - 1] == '/')
 		kind = kind_of(t->type = '5'); /* so V7 wrote a directory */
 	if (t->size && !(kind->traits & HAS_DATA))
 		return refuse(t->m, "data where none belongs: %s", t->path);
-	if ((failed = tar_clean(t, t->path)))
-		return failed;
-	if (!*t->path && t->type != '5')
-		return refuse(t->m, "an entry would replace the root");
+	if ((failed = tar_clean(t, t->path))) return failed;
+	if (!*t->path && t->type != '5') return refuse(t->m, "an entry would replace the root");
 	if (t->how & TAR_SHARDS && (t->type == '5') != !!(t->how & (TAR_SKELETON | TAR_FINISH)))
 		return refuse(t->m, "in the wrong shard: %.*s", 160, t->path);
-	if (t->each)
-		t->each(t);
+	if (t->each) t->each(t);
 	failed = entry_make(t, kind);
 	t->given = 0;
 	t->pax_size = 0;
@@ -2510,12 +2171,9 @@ static int tar_entry(struct tar *t, const uint8_t *h)
 }
 
 /* Zeros end an archive: nothing else may follow, and every checksum is still due. */
-static int tar_end(struct tar *t)
-{
+static int tar_end(struct tar *t) {
 	ssize_t n;
-
-	if (t->given || t->pax_size)
-		return corrupt(t->m, "an extended header without an entry");
+	if (t->given || t->pax_size) return corrupt(t->m, "an extended header without an entry");
 	while ((n = image_peek(t->m)) > 0)
 		for (; n; n--)
 			if (t->m->out[t->m->out_at++])
@@ -2528,8 +2186,7 @@ static int tar_end(struct tar *t)
  * the number of device nodes. Returns 0, or -EBADMSG and the reason in m->why.
  */
 static int image_unpack(struct image *m, int root, unsigned how, void (*each)(const struct tar *),
-			unsigned *left_out)
-{
+			unsigned *left_out) {
 	static const uint8_t zeros[TAR_BLOCK];
 	uint8_t header[TAR_BLOCK];
 	struct tar *t = &tar;
@@ -2542,8 +2199,7 @@ static int image_unpack(struct image *m, int root, unsigned how, void (*each)(co
 			failed = (int)n;
 			break; /* a shard ends in front of a header */
 		}
-		if ((failed = tar_read(t, header, sizeof header)))
-			break;
+		if ((failed = tar_read(t, header, sizeof header))) break;
 		more = memcmp(header, zeros, sizeof zeros);
 		failed = more ? tar_entry(t, header) : tar_end(t);
 		if (!more && how & TAR_NO_END)
@@ -2586,99 +2242,88 @@ static struct {
 } cgroup;
 
 enum knob_kind {
-	NUMBER,
-	SHARED, /* it is a share of what the cgroup above has */
-	SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
-	SHARES, /* v1: 1024 is what 100 is on v2 */
-	BFQ,    /* for that scheduler, whose weights end at 1000 */
-	WORDS,  /* a string */
-	DISK,   /* of struct io, and written for each disk */
+	KNOB_NUMBER,
+	KNOB_SHARED, /* it is a share of what the cgroup above has */
+	KNOB_SWAP,   /* 0 is a limit too; v1 limits the sum of memory and swap */
+	KNOB_SHARES, /* v1: 1024 is what 100 is on v2 */
+	KNOB_BFQ,    /* for that scheduler, whose weights end at 1000 */
+	KNOB_WORDS,  /* a string */
+	KNOB_DISK,   /* of struct io, and written for each disk */
 };
 
 #define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, DISK
+#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, KNOB_DISK
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
 	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
 	enum need need;
 	enum knob_kind kind;
-	char v1[34];        /* its file; "": v1 can't do it */
-	char v2[17];        /* its file, if not called as the field; * is the size of pages */
-	char also[8];       /* v2: behind the value; of a disk, before it */
-	char option[25];    /* if it takes another than the controller */
-	unsigned otherwise; /* the value if the row has none */
+	char v1[34];     /* its file; "": v1 can't do it */
+	char v2[17];     /* its file, if not called as the field; * is the size of pages */
+	char also[8];    /* v2: behind the value; of a disk, before it */
+	char option[25]; /* if it takes another than the controller */
+	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, NUMBER, "memory.limit_in_bytes",
-	  .otherwise = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, SWAP, "memory.memsw.limit_in_bytes", "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, NUMBER },
-	{ FIELD(memory.low), NEED_MEMORY, SHARED },
-	{ FIELD(memory.min), NEED_MEMORY, SHARED },
-	{ "memory.oom.group", 0, NEED_MEMORY, NUMBER, .otherwise = 1 },
-	{ FIELD(pids), NEED_PIDS, NUMBER, "pids.max", "pids.max", .otherwise = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .otherwise = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, NUMBER, "cpu.cfs_burst_us", "cpu.max.burst",
-	  .option = "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, WORDS, "cpuset.mems", "cpuset.mems" },
+	{ FIELD(memory.max), NEED_MEMORY, KNOB_NUMBER, "memory.limit_in_bytes",
+	  .usual = DEFAULT_MEMORY },
+	{ FIELD(memory.swap), NEED_MEMORY, KNOB_SWAP, "memory.memsw.limit_in_bytes",
+	  "memory.swap.max" },
+	{ FIELD(memory.high), NEED_MEMORY, KNOB_NUMBER, .option = "cgroup v2" },
+	{ FIELD(memory.low), NEED_MEMORY, KNOB_SHARED, .option = "cgroup v2" },
+	{ FIELD(memory.min), NEED_MEMORY, KNOB_SHARED, .option = "cgroup v2" },
+	{ "memory.oom.group", 0, NEED_MEMORY, KNOB_NUMBER, .usual = 1 },
+	{ FIELD(pids), NEED_PIDS, KNOB_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, KNOB_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
+	  .usual = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, KNOB_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
+	  "Linux 5.14" },
+	{ FIELD(cpu.weight), NEED_CPU, KNOB_SHARES, "cpu.shares" },
+	{ FIELD(cpu.idle), NEED_CPU, KNOB_NUMBER, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, KNOB_WORDS, "cpuset.cpus", "cpuset.cpus" },
+	{ FIELD(cpu.mems), NEED_CPUSET, KNOB_WORDS, "cpuset.mems", "cpuset.mems" },
 	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
 	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
 	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
 	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, BFQ, "blkio.bfq.weight", "io.bfq.weight",
+	{ FIELD(io.weight), NEED_IO, KNOB_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, KNOB_BFQ, "blkio.bfq.weight", "io.bfq.weight",
 	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, KNOB_NUMBER, "hugetlb.*.limit_in_bytes",
+	  "hugetlb.*.max" },
 };
 
-static u64 memory_max(const struct container *c)
-{
+static u64 memory_max(const struct container *c) {
 	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
 }
 
-static u64 knob_number(const struct knob *k, const void *row)
-{
+static u64 knob_number(const struct knob *k, const void *row) {
 	u64 n = 0;
-
-	if (k->field && k->kind != WORDS)
-		memcpy(&n, (const char *)row + k->field, sizeof n);
-	return n ? n : k->otherwise;
+	if (k->field && k->kind != KNOB_WORDS) memcpy(&n, (const char *)row + k->field, sizeof n);
+	return n ? n : k->usual;
 }
 
-/* What a row, of a disk for DISK, asks of the knob, in the words of that version; or NULL. */
-static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32])
-{
+/* What a row, of a disk for KNOB_DISK, asks of the knob, in the words of that version; or NULL. */
+static const char *knob_asked(const struct knob *k, const void *row, int version, char text[32]) {
 	u64 n = knob_number(k, row);
 	const char *also = version == 2 ? k->also : "";
-
-	if (k->kind == WORDS)
-		return *(const char *const *)((const char *)row + k->field);
-	if ((!n && k->kind != SWAP) || (!k->field && version == 1))
-		return NULL;
-	if (k->kind == SWAP && version == 1)
-		n += memory_max(row);
-	if (k->kind == SHARES && version == 1)
-		n = n * 1024 / 100;
-	if (k->kind == BFQ && n > 1000)
-		n = 1000;
-	format(text, 32, "%s%llu%s", k->kind == DISK ? also : "", n, k->kind == DISK ? "" : also);
+	if (k->kind == KNOB_WORDS) return *(const char *const *)((const char *)row + k->field);
+	if ((!n && k->kind != KNOB_SWAP) || (!k->field && version == 1)) return NULL;
+	if (k->kind == KNOB_SWAP && version == 1) n += memory_max(row);
+	if (k->kind == KNOB_SHARES && version == 1) n = n * 1024 / 100;
+	if (k->kind == KNOB_BFQ && n > 1000) n = 1000;
+	format(text, 32, "%s%llu%s", k->kind == KNOB_DISK ? also : "", n,
+	       k->kind == KNOB_DISK ? "" : also);
 	return text;
 }
 
-/* Where our cgroups with this knob are. */
-static int knob_base(const struct knob *k)
-{
+static int knob_base(const struct knob *k) {
 	return cgroup.base[cgroup.version[k->need] == 2 ? V2 : k->need];
 }
 
 /* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
 static const char *knob_given(const struct knob *k, const char *name, const struct container *c,
-			      char path[96])
-{
+			      char path[96]) {
 	const char *file = cgroup.version[k->need] == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
 	size_t n = strcspn(file, "*");
 
@@ -2688,41 +2333,34 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 }
 
 /* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
-static int knob_missing(const struct knob *k, const char *name, const struct container *c)
-{
-	enum need need = k->kind == SWAP ? NEED_SWAP : k->need;
-	int version = cgroup.version[k->need];
+static int knob_missing(const struct knob *k, const char *name, const struct container *c) {
+	enum need need = k->kind == KNOB_SWAP ? NEED_SWAP : k->need;
 	struct sysinfo memory = { 0 };
 	char path[96];
-
 	sysinfo(&memory);
-	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap))
-		return 0;
+	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap)) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
-		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path))
-			return 0;
+		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path)) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
-	       controllers[k->need].v2, version ? " that has it" : "",
-	       version == 1 && !*k->v1 ? "cgroup v2"
-	       : *k->option            ? k->option
-				       : controllers[need].option);
+	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
+	       *k->option ? k->option : controllers[need].option);
 	return -ENOTSUP;
 }
 
-static int cgroup_failed(const char *what, const char *value, int failed)
-{
+static int cgroup_failed(const char *what, const char *value, int failed) {
 	format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", what, value, strerror(-failed));
 	return failed;
 }
 
 /* Writes what a row asks, of a container or of a disk, to the cgroup of that name. */
-static int knobs_set(const char *name, const struct container *c, const void *row, const char *disk)
-{
+static int knobs_set(const char *name, const struct container *c, const void *row,
+		     const char *disk) {
 	char path[96], text[32], value[96];
+	const char *asked;
 
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
-		if ((k->kind == DISK) != !!*disk || !asked)
+		if ((k->kind == KNOB_DISK) != !!*disk ||
+		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
 			continue;
 		const char *file = knob_given(k, name, c, path);
 		format(value, sizeof value, "%s%s", disk, asked);
@@ -2735,26 +2373,18 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 }
 
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
-static void cpuset_inherit(int dir, const char *name)
-{
+static void cpuset_inherit(int dir, const char *name) {
 	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
-	char path[96], text[256];
-
-	for (int i = 0; i < LEN(files); i++) {
-		format(path, sizeof path, "%s/../%s", name, files[i]);
-		if (file_read(dir, path, text, sizeof text) > 0) {
-			format(path, sizeof path, "%s/%s", name, files[i]);
-			file_write(dir, path, text);
-		}
-	}
+	char text[256];
+	for (int i = 0; i < LEN(files); i++)
+		if (file_read(dir, words("%s/../%s", name, files[i]), text, sizeof text) > 0)
+			file_write(dir, words("%s/%s", name, files[i]), text);
 }
 
 /* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
-static int base_open(int dir, const char *top, int magic)
-{
+static int base_open(int dir, const char *top, int magic) {
 	struct statfs fs;
 	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
-
 	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
 		mkdirat(fd, cgroup.name, 0755);
 		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -2763,36 +2393,34 @@ static int base_open(int dir, const char *top, int magic)
 	return base;
 }
 
-/* Does the row need that controller? One more than it needs does no harm. */
-static int controller_needed(enum need controller, const struct container *c)
-{
+/* Does any row need that controller? One more than it needs does no harm. */
+static int controller_needed(int controller) {
 	char text[32];
 	int needed = controller == NEED_DEVICES;
-
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
-		needed |= k->need == controller &&
-			  (k->kind == DISK ? !!c->io.max : !!knob_asked(k, c, 2, text));
-	for (const struct setting *s = c->cgroup; s && s->name; s++)
-		needed |= !!strstr(s->name, controllers[controller].v2);
+	for (int i = 0; i <= NCONTAINERS; i++) {
+		const struct container *c = i < NCONTAINERS ? &containers[i] : &run;
+		for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++)
+			needed |= (int)k->need == controller &&
+				  (k->kind == KNOB_DISK ? !!c->io.max
+							: !!knob_asked(k, c, 2, text));
+		for (const struct setting *s = c->cgroup; s && s->name; s++)
+			needed |= !!strstr(s->name, controllers[controller].v2);
+	}
 	return needed;
 }
 
-static int bpf(int command, union bpf_attr *attr, size_t size)
-{
+static int bpf(int command, union bpf_attr *attr, size_t size) {
 	long result = syscall(SYS_bpf, command, attr, size);
-
 	return result < 0 ? -errno : (int)result;
 }
 
 /* Gives our cgroups a controller of v2: those above have to hand it down. */
-static int v2_open(int controller)
-{
-	union bpf_attr query = { .query = { .target_fd = (unsigned)cgroup.base[V2],
-					    .attach_type = BPF_CGROUP_DEVICE } };
+static int v2_open(int controller) {
+	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[V2],
+					   .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
-
 	if (controller == NEED_DEVICES) /* no controller, but programs */
-		return bpf(BPF_PROG_QUERY, &query, sizeof query.query);
+		return bpf(BPF_PROG_QUERY, &attr, sizeof attr.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
 	file_write(cgroup.base[V2], "../cgroup.subtree_control", plus);
 	return file_write(cgroup.base[V2], "cgroup.subtree_control", plus);
@@ -2802,21 +2430,14 @@ static int v2_open(int controller)
  * Finds the controllers, where every distribution mounts them; any may be missing afterwards. Our
  * cgroups go below the one of that name, or "." for the top.
  */
-static void cgroup_open(const char *name)
-{
+static void cgroup_open(const char *name) {
 	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	char text[24];
-
 	cgroup.name = name;
 	memset(cgroup.base, -1, sizeof cgroup.base);
 	cgroup.base[V2] = base_open(top, ".", CGROUP2_MAGIC);
-	if (cgroup.base[V2] < 0)
-		cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	if (cgroup.base[V2] < 0) cgroup.base[V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
-		int needed = controller_needed((enum need)i, &run);
-		for (int j = 0; j < NCONTAINERS; j++)
-			needed |= controller_needed((enum need)i, &containers[j]);
-		int is_v2 = needed && !v2_open(i);
+		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
 		if (needed && !is_v2)
 			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
 		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
@@ -2827,28 +2448,23 @@ static void cgroup_open(const char *name)
 	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
-		for (int j = 0; j < NCONTAINERS && k->kind == SHARED; j++)
+		for (int j = 0; j < NCONTAINERS && k->kind == KNOB_SHARED; j++)
 			sum += knob_number(k, &containers[j]);
-		format(text, sizeof text, "%llu", sum);
 		if (sum && strcmp(name, "."))
-			file_write(cgroup.base[V2], k->name, text);
+			file_write(cgroup.base[V2], k->name, words("%llu", sum));
 	}
 }
 
 /* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
-static int device_number(const struct device *d, mode_t *type, dev_t *number)
-{
+static int device_number(const struct device *d, mode_t *type, dev_t *number) {
 	struct stat st;
 	int missing = stat(d->path, &st) ? errno : 0;
-
 	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
 	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
-	if (missing == ENOENT && d->type)
-		return 0;
+	if (missing == ENOENT && d->type) return 0;
 	int named = !d->type || (*type == (d->type == 'b' ? S_IFBLK : S_IFCHR) &&
 				 *number == makedev((unsigned)d->major, (unsigned)d->minor));
-	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK))
-		return 0;
+	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK)) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path,
 	       missing ? strerror(missing)
 	       : named ? "it is no device"
@@ -2857,22 +2473,19 @@ static int device_number(const struct device *d, mode_t *type, dev_t *number)
 }
 
 /* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
-static int cgroup_make(const char *name, const struct container *c)
-{
+static int cgroup_make(const char *name, const struct container *c) {
 	char text[128];
 	mode_t type;
 	dev_t number;
-
 	for (int i = 0; i < NCONTROLLERS; i++)
 		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
-			return cgroup_failed("a cgroup", name, -errno);
+			return cgroup_failed("its cgroup", name, -errno);
 	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
 	int failed = knobs_set(name, c, c, "");
 	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
 		failed = device_number(&(struct device){ .path = d->device }, &type, &number);
 		format(text, sizeof text, "%u:%u ", major(number), minor(number));
-		if (!failed)
-			failed = knobs_set(name, c, d, text);
+		if (!failed) failed = knobs_set(name, c, d, text);
 	}
 	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
 		format(text, sizeof text, "%s/%s", name, s->name);
@@ -2880,31 +2493,35 @@ static int cgroup_make(const char *name, const struct container *c)
 		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
 			if (cgroup.base[i] >= 0)
 				failed = file_write(cgroup.base[i], text, s->value);
-		if (failed)
-			cgroup_failed(s->name, s->value, failed);
+		if (failed) cgroup_failed(s->name, s->value, failed);
 	}
 	return failed;
 }
 
-enum { MOST_DEVICES = 8 + 1 + 8 }; /* of all, the console, and those of its row */
+struct permit {
+	int may;
+	mode_t type;
+	dev_t number;
+};
+enum { PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff }; /* everybody's, a console's, and the row's */
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
-static int devices_v2(const char *name, const struct device *d, int n)
-{
+static int devices_v2(const char *name, const struct permit *d, int n) {
 #define OP(code, to, from, skip, value)                                                            \
 	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
-	struct bpf_insn program[5 + 7 * MOST_DEVICES], *p = program;
+	struct bpf_insn program[5 + 7 * PERMITS], *p = program;
 
 	for (int word = 0; word < 3; word++)
 		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
 	for (; n--; d++) { /* without the access that is granted, the type is what is left */
 		int access = BPF_DEVCG_ACC_MKNOD | (d->may & (READ | WRITE)) << 1;
-		int type = d->type == 'b' ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int type = d->type == S_IFBLK ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR;
+		int last = (int)minor(d->number);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_X, 0, 2, 0, 0);
 		*p++ = OP(BPF_ALU64 | BPF_AND | BPF_K, 0, 0, 0, ~(access << 16));
 		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 4, type);
-		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, d->major);
-		*p++ = OP(BPF_JMP | (d->minor < 0 ? BPF_JGT : BPF_JNE), 4, 0, 2, d->minor);
+		*p++ = OP(BPF_JMP | BPF_JNE | BPF_K, 3, 0, 3, (int)major(d->number));
+		*p++ = OP(BPF_JMP | (last == ANY_MINOR ? BPF_JGT : BPF_JNE), 4, 0, 2, last);
 		*p++ = OP(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
 		*p++ = OP(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 	}
@@ -2915,8 +2532,7 @@ static int devices_v2(const char *name, const struct device *d, int n)
 				.insns = (uintptr_t)program,
 				.license = (uintptr_t) "ISC" };
 	int fd = bpf(BPF_PROG_LOAD, &attr, offsetof(union bpf_attr, log_level));
-	if (fd < 0)
-		return fd;
+	if (fd < 0) return fd;
 	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
@@ -2928,20 +2544,17 @@ static int devices_v2(const char *name, const struct device *d, int n)
 	return failed;
 }
 
-static int devices_v1(const char *name, const struct device *d, int n)
-{
-	char path[64], text[48];
+static int devices_v1(const char *name, const struct permit *d, int n) {
+	static const char *const may[] = { "m", "rm", "wm", "rwm" };
+	char text[48];
 	int dir = cgroup.base[NEED_DEVICES];
-
-	format(path, sizeof path, "%s/devices.deny", name);
-	int failed = file_write(dir, path, "a");
-	format(path, sizeof path, "%s/devices.allow", name);
+	int failed = file_write(dir, words("%s/devices.deny", name), "a");
 	for (; n-- && !failed; d++) {
-		size_t at = format(text, sizeof text, "%c %d:%d", d->type, d->major, d->minor);
-		format(d->minor < 0 ? text + at - 2 : text + at, 8, "%s %s%sm",
-		       d->minor < 0 ? "*" : "", d->may & READ ? "r" : "",
-		       d->may & WRITE ? "w" : "");
-		failed = file_write(dir, path, text);
+		format(text, sizeof text, "%c %u:%u", d->type == S_IFBLK ? 'b' : 'c',
+		       major(d->number), minor(d->number));
+		if (minor(d->number) == ANY_MINOR) format(strchr(text, ':') + 1, 2, "*");
+		format(text + strlen(text), 5, " %s", may[d->may & (READ | WRITE)]);
+		failed = file_write(dir, words("%s/devices.allow", name), text);
 	}
 	return failed;
 }
@@ -2950,84 +2563,60 @@ static int devices_v1(const char *name, const struct device *d, int n)
  * Leaves its cgroup the devices of its row, and those that everybody has; not before its image is
  * unpacked, for that may have to be read from another one. cgroup.why explains a failure.
  */
-static int cgroup_devices(const char *name, const struct container *c)
-{
-#define NODE(m, t, x, y)                                                                           \
-	((struct device){ .may = m, .type = t, .major = (int)(x), .minor = (int)(y) })
-#define ALWAYS_NODE(x, y) NODE(READ | WRITE, 'c', x, y)
-	struct device list[MOST_DEVICES] = {
-		/* the last: the terminals of its own devpts */
-		ALWAYS_NODE(1, 3), ALWAYS_NODE(1, 5), ALWAYS_NODE(1, 7), ALWAYS_NODE(1, 8),
-		ALWAYS_NODE(1, 9), ALWAYS_NODE(5, 0), ALWAYS_NODE(5, 2), ALWAYS_NODE(136, -1)
-	};
+static int cgroup_devices(const char *name, const struct container *c) {
+	/* null, zero, full, random, urandom; tty, ptmx; 136 and any: what is in devpts */
+	static const unsigned always[] = { 0x103, 0x105, 0x107, 0x108,
+					   0x109, 0x500, 0x502, 0xfff088ff };
+	struct permit list[PERMITS];
 	struct stat st;
-	mode_t type;
-	dev_t number;
-	int n = 8, failed, version = cgroup.version[NEED_DEVICES];
+	int n = 0, failed, version = cgroup.version[NEED_DEVICES];
 
+	for (; n < LEN(always); n++) list[n] = (struct permit){ READ | WRITE, S_IFCHR, always[n] };
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
-		list[n++] = NODE(READ | WRITE, 'c', major(st.st_rdev), minor(st.st_rdev));
-	for (const struct device *d = c->devices; d && d->path && n < LEN(list); d++) {
-		failed = device_number(d, &type, &number);
-		if (!failed)
-			list[n++] = NODE(d->may, type == S_IFBLK ? 'b' : 'c', major(number),
-					 minor(number));
-		else if (failed != -ENOENT || !(d->may & OPTIONAL))
-			return failed;
+		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
+	for (const struct device *d = c->devices; d && d->path && n < PERMITS; d++) {
+		failed = device_number(d, &list[n].type, &list[n].number);
+		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL))) return failed;
+		list[n].may = d->may;
+		n += !failed;
 	}
-	failed = version == 2 ? devices_v2(name, list, n)
-		 : version    ? devices_v1(name, list, n)
-			      : -ENOTSUP;
-	if (!failed || c->tolerate & LACK(DEVICES))
-		return 0;
+	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
+	if (!failed || c->tolerate & LACK(DEVICES)) return 0;
 	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
 }
 
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
-static int cgroup_place(const char *name, struct clone3_args *args)
-{
-	if (cgroup.base[V2] < 0)
-		return 0;
+static int cgroup_place(const char *name, struct clone3_args *args) {
+	if (cgroup.base[V2] < 0) return 0;
 	int dir = openat(cgroup.base[V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
+	if (dir < 0) return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
 	args->cgroup = dir;
 	return 0;
 }
 
 /* Moves the caller, a child, to its cgroups; placed: clone3 has put it into that of v2. */
-static int cgroup_join(const char *name, int placed)
-{
-	char path[64];
+static int cgroup_join(const char *name, int placed) {
 	int failed = 0;
-
-	format(path, sizeof path, "%s/cgroup.procs", name);
 	for (int i = placed ? V2 + 1 : V2; i < NCONTROLLERS && !failed; i++)
 		if (cgroup.base[i] >= 0)
-			failed = file_write(cgroup.base[i], path, "0");
+			failed = file_write(cgroup.base[i], words("%s/cgroup.procs", name), "0");
 	return failed;
 }
 
-static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key)
-{
-	char path[96];
+static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key) {
 	u64 n = 0;
-	int is_v2 = cgroup.version[NEED_MEMORY] == 2;
-
-	format(path, sizeof path, "%s/%s", name, is_v2 ? v2 : v1);
-	return file_number(cgroup.base[is_v2 ? V2 : NEED_MEMORY], path, key, &n) ? 0 : n;
+	int is_v2 = cgroup.version[NEED_MEMORY] == 2, dir = cgroup.base[is_v2 ? V2 : NEED_MEMORY];
+	return file_number(dir, words("%s/%s", name, is_v2 ? v2 : v1), key, &n) ? 0 : n;
 }
 
 /* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
-static u64 cgroup_oom_kills(const char *name)
-{
+static u64 cgroup_oom_kills(const char *name) {
 	return memory_number(name, "memory.events", "memory.oom_control", "oom_kill");
 }
 
 /* Bytes charged to it now. */
-static u64 cgroup_memory(const char *name)
-{
+static u64 cgroup_memory(const char *name) {
 	return memory_number(name, "memory.current", "memory.usage_in_bytes", "");
 }
 
@@ -3035,19 +2624,13 @@ static u64 cgroup_memory(const char *name)
  * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
  * kills what is cloned into it later, too.
  */
-static void cgroup_kill(const char *name)
-{
-	char path[64];
-
-	format(path, sizeof path, "%s/cgroup.kill", name);
-	file_write(cgroup.base[V2], path, "1");
+static void cgroup_kill(const char *name) {
+	file_write(cgroup.base[V2], words("%s/cgroup.kill", name), "1");
 }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
-static int cgroup_remove(const char *name)
-{
+static int cgroup_remove(const char *name) {
 	int failed = 0;
-
 	for (int i = 0; i < NCONTROLLERS; i++)
 		if (unlinkat(cgroup.base[i], name, AT_REMOVEDIR) && errno != ENOENT &&
 		    errno != EBADF)
@@ -3083,69 +2666,51 @@ struct mount_op {
 
 enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
+/* clang-format off */
+#define NODE(at, number) { DO_NODE, at, NULL, NULL, number, 0 }
+#define LINK(at, to) { DO_LINK, at, to, NULL, 0, 0 }
+#define DIRECTORY(at) { DO_DIR, at, NULL, NULL, 0, 0 }
+#define HIDE(at) { DO_HIDE, at, NULL, NULL, 0, 0 }
+#define LOCK(at) { DO_LOCK, at, NULL, NULL, 0, 0 }
+
 static const struct mount_op container_mounts[] = {
-	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN },
-	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY },
-	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC },
-	{ DO_NODE, "dev/null", NULL, NULL, DEVICE(1, 3) },
-	{ DO_NODE, "dev/zero", NULL, NULL, DEVICE(1, 5) },
-	{ DO_NODE, "dev/full", NULL, NULL, DEVICE(1, 7) },
-	{ DO_NODE, "dev/random", NULL, NULL, DEVICE(1, 8) },
-	{ DO_NODE, "dev/urandom", NULL, NULL, DEVICE(1, 9) },
-	{ DO_NODE, "dev/tty", NULL, NULL, DEVICE(5, 0) },
-	{ DO_LINK, "dev/ptmx", "pts/ptmx", NULL, 0 },
-	{ DO_LINK, "dev/fd", "/proc/self/fd", NULL, 0 },
-	{ DO_LINK, "dev/stdin", "/proc/self/fd/0", NULL, 0 },
-	{ DO_LINK, "dev/stdout", "/proc/self/fd/1", NULL, 0 },
-	{ DO_LINK, "dev/stderr", "/proc/self/fd/2", NULL, 0 },
-	{ DO_DIR, "dev/pts", NULL, NULL, 0 },
+	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN, 0 },
+	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY, 0 },
+	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC, 0 },
+	NODE("dev/null", DEVICE(1, 3)), NODE("dev/zero", DEVICE(1, 5)),
+	NODE("dev/full", DEVICE(1, 7)), NODE("dev/random", DEVICE(1, 8)),
+	NODE("dev/urandom", DEVICE(1, 9)), NODE("dev/tty", DEVICE(5, 0)),
+	LINK("dev/ptmx", "pts/ptmx"), LINK("dev/fd", "/proc/self/fd"),
+	LINK("dev/stdin", "/proc/self/fd/0"), LINK("dev/stdout", "/proc/self/fd/1"),
+	LINK("dev/stderr", "/proc/self/fd/2"), DIRECTORY("dev/pts"), DIRECTORY("dev/shm"),
 	{ DO_MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
-	  MS_NOSUID | MS_NOEXEC },
-	{ DO_DIR, "dev/shm", NULL, NULL, 0 },
-	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN },
-	{ DO_HIDE, "proc/acpi", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/asound", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/kallsyms", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/kcore", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/keys", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/interrupts", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/key-users", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/latency_stats", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/sched_debug", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/scsi", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/timer_list", NULL, NULL, 0 },
-	{ DO_HIDE, "proc/timer_stats", NULL, NULL, 0 },
-	{ DO_HIDE, "sys/devices/virtual/powercap", NULL, NULL, 0 }, /* CVE-2020-8694 */
-	{ DO_HIDE, "sys/firmware", NULL, NULL, 0 },
-	{ DO_HIDE, "sys/fs/selinux", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/bus", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/fs", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/irq", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/pressure", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/sys", NULL, NULL, 0 },
-	{ DO_LOCK, "proc/sysrq-trigger", NULL, NULL, 0 },
+	  MS_NOSUID | MS_NOEXEC, 0 },
+	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN, 0 },
+	HIDE("proc/acpi"), HIDE("proc/asound"), HIDE("proc/interrupts"), HIDE("proc/kallsyms"),
+	HIDE("proc/kcore"), HIDE("proc/keys"), HIDE("proc/key-users"), HIDE("proc/scsi"),
+	HIDE("proc/latency_stats"), HIDE("proc/sched_debug"), HIDE("proc/timer_list"),
+	HIDE("proc/timer_stats"), HIDE("sys/firmware"), HIDE("sys/fs/selinux"),
+	HIDE("sys/devices/virtual/powercap"), /* CVE-2020-8694 */
+	LOCK("proc/bus"), LOCK("proc/fs"), LOCK("proc/irq"), LOCK("proc/pressure"),
+	LOCK("proc/sys"), LOCK("proc/sysrq-trigger"),
 };
+/* clang-format on */
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
 static int mount_on(int at, const char *source, const char *type, unsigned long flags,
-		    const char *options)
-{
+		    const char *options) {
 	char target[32];
-
 	format(target, sizeof target, "/proc/self/fd/%d", at);
 	return mount(source, target, type, flags, options) ? -errno : 0;
 }
 
 /* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
-static int bind_on(int root, int at, int from, const char *path, unsigned long flags)
-{
+static int bind_on(int root, int at, int from, const char *path, unsigned long flags) {
 	char source[32];
-
 	format(source, sizeof source, "/proc/self/fd/%d", from);
 	int failed = mount_on(at, source, NULL, MS_BIND, NULL);
 	int mounted = failed ? failed : path_open(root, path, O_PATH);
-	if (mounted < 0)
-		return mounted;
+	if (mounted < 0) return mounted;
 	flags |= MS_REMOUNT | MS_BIND | MS_NOSUID;
 	failed = mount_on(mounted, NULL, NULL, flags, NULL);
 	close(mounted);
@@ -3153,36 +2718,25 @@ static int bind_on(int root, int at, int from, const char *path, unsigned long f
 }
 
 /* Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). */
-static int hide(int root, int at, const char *path)
-{
+static int hide(int root, int at, const char *path) {
 	struct stat st;
-
-	if (fstat(at, &st))
-		return -errno;
+	if (fstat(at, &st)) return -errno;
 	if (S_ISDIR(st.st_mode))
 		return mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
 				"size=4k,nr_inodes=2,mode=0555");
 	int null = path_open(root, "dev/null", O_PATH);
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3)))
-		failed = -ENODEV;
-	if (!failed)
-		failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
-	if (null >= 0)
-		close(null);
+	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3))) failed = -ENODEV;
+	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
+	if (null >= 0) close(null);
 	return failed;
 }
 
 /* Makes a name in a directory of ours: a directory, a link, or a device node. */
-static int mount_name(int root, const struct mount_op *op)
-{
-	char parent[64];
+static int mount_name(int root, const struct mount_op *op) {
 	const char *leaf = strrchr(op->at, '/') + 1;
-
-	format(parent, sizeof parent, "%.*s", (int)(leaf - op->at), op->at);
-	int dir = path_open(root, parent, O_PATH | O_DIRECTORY), failed = 0;
-	if (dir < 0)
-		return dir;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
+	if (dir < 0) return dir;
 	if (op->kind == DO_DIR)
 		failed = mkdirat(dir, leaf, 0755);
 	else if (op->kind == DO_LINK)
@@ -3194,18 +2748,14 @@ static int mount_name(int root, const struct mount_op *op)
 	return failed;
 }
 
-/* Does one operation below the open directory root. Returns 0 or -errno; of DO_BIND -ENXIO: no source. */
-static int mount_do(int root, const struct mount_op *op)
-{
+/* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
+static int mount_do(int root, const struct mount_op *op) {
 	int failed = 0;
-
 	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
 		return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
-	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE))
-		return 0;
-	if (at < 0)
-		return at;
+	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE)) return 0;
+	if (at < 0) return at;
 	if (op->kind == DO_MOUNT) {
 		failed = mount_on(at, "none", op->what, op->flags, op->options);
 	} else if (op->kind == DO_SEAL) {
@@ -3218,8 +2768,7 @@ static int mount_do(int root, const struct mount_op *op)
 	} else {
 		int from = open(op->what, O_PATH | O_CLOEXEC);
 		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
-		if (from >= 0)
-			close(from);
+		if (from >= 0) close(from);
 	}
 	close(at);
 	return failed;
@@ -3237,22 +2786,19 @@ static int mount_do(int root, const struct mount_op *op)
  * now on it does not matter who is root. ambient: those stay over an execve; else they are bounds.
  * The caller has CAP_SETPCAP. Returns 0 or -errno. capabilities(7), CVE-2022-24769
  */
-static int confine(u64 keep, int ambient)
-{
+static int confine(u64 keep, int ambient) {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
 			   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 			   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
 
-	if (syscall(SYS_capget, &header, data))
-		return -errno;
+	if (syscall(SYS_capget, &header, data)) return -errno;
 	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
 		data[i].effective = data[i].permitted;
 		data[i].inheritable = ambient ? (uint32_t)(keep >> 32 * i) : 0;
 	}
-	if (syscall(SYS_capset, &header, data))
-		return -errno;
+	if (syscall(SYS_capset, &header, data)) return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
 		if (keep >> cap & 1
@@ -3276,84 +2822,95 @@ static const struct {
 	unsigned may; /* any of these groups has them; 0: everybody */
 	const char *calls;
 } call_groups[] = {
-	{ 0, CALLS(SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv,
-	   SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3,
-	   SYS_fcntl, SYS_fcntl64, SYS_ioctl, SYS_lseek, SYS__llseek, SYS_poll, SYS_ppoll, SYS_ppoll_time64,
-	   SYS_select, SYS__newselect, SYS_pselect6, SYS_pselect6_time64, SYS_epoll_create,
-	   SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd,
-	   SYS_eventfd2, SYS_signalfd, SYS_signalfd4, SYS_pipe, SYS_pipe2, SYS_splice, SYS_tee, SYS_vmsplice,
-	   SYS_sendfile, SYS_sendfile64, SYS_copy_file_range, SYS_fstat, SYS_fstat64, SYS_newfstatat,
-	   SYS_fstatat64, SYS_statx) " "
-	  CALLS(SYS_mmap, SYS_mmap2, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_msync,
-	   SYS_mincore, SYS_mlock, SYS_mlock2, SYS_munlock, SYS_mlockall, SYS_munlockall, SYS_brk,
-	   SYS_memfd_create, SYS_membarrier, SYS_pkey_alloc, SYS_pkey_free, SYS_pkey_mprotect) " "
-	  CALLS(SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigpending, SYS_rt_sigsuspend, SYS_rt_sigreturn,
-	   SYS_rt_sigtimedwait, SYS_rt_sigtimedwait_time64, SYS_sigaltstack, SYS_sigreturn, SYS_pause,
-	   SYS_alarm, SYS_tkill, SYS_tgkill, SYS_getitimer, SYS_setitimer, SYS_timer_create,
+	{ 0, CALLS(SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64,
+	   SYS_preadv, SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_close, SYS_close_range,
+	   SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_fcntl64, SYS_ioctl, SYS_lseek, SYS__llseek,
+	   SYS_poll, SYS_ppoll, SYS_ppoll_time64, SYS_select, SYS__newselect, SYS_pselect6,
+	   SYS_pselect6_time64, SYS_epoll_create, SYS_epoll_create1, SYS_epoll_ctl,
+	   SYS_epoll_wait, SYS_epoll_pwait, SYS_epoll_pwait2, SYS_eventfd, SYS_eventfd2,
+	   SYS_signalfd, SYS_signalfd4, SYS_pipe, SYS_pipe2, SYS_splice, SYS_tee, SYS_vmsplice,
+	   SYS_sendfile, SYS_sendfile64, SYS_copy_file_range, SYS_fstat, SYS_fstat64,
+	   SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_mmap, SYS_mmap2, SYS_munmap, SYS_mremap,
+	   SYS_mprotect, SYS_madvise, SYS_msync, SYS_mincore, SYS_mlock, SYS_mlock2, SYS_munlock,
+	   SYS_mlockall, SYS_munlockall, SYS_brk, SYS_memfd_create, SYS_membarrier,
+	   SYS_pkey_alloc, SYS_pkey_free, SYS_pkey_mprotect, SYS_rt_sigaction, SYS_rt_sigprocmask,
+	   SYS_rt_sigpending, SYS_rt_sigsuspend, SYS_rt_sigreturn, SYS_rt_sigtimedwait,
+	   SYS_rt_sigtimedwait_time64, SYS_sigaltstack, SYS_sigreturn, SYS_pause, SYS_alarm,
+	   SYS_tkill, SYS_tgkill, SYS_getitimer, SYS_setitimer, SYS_timer_create,
 	   SYS_timer_delete, SYS_timer_getoverrun, SYS_timer_gettime, SYS_timer_gettime64,
-	   SYS_timer_settime, SYS_timer_settime64, SYS_timerfd_create, SYS_timerfd_gettime,
-	   SYS_timerfd_gettime64, SYS_timerfd_settime, SYS_timerfd_settime64, SYS_clock_getres,
-	   SYS_clock_getres_time64, SYS_clock_gettime, SYS_clock_gettime64, SYS_clock_nanosleep,
-	   SYS_clock_nanosleep_time64, SYS_nanosleep, SYS_gettimeofday, SYS_time, SYS_times) " "
-	  CALLS(SYS_exit, SYS_exit_group, SYS_execve, SYS_execveat, SYS_restart_syscall, SYS_arch_prctl,
+	   SYS_timer_gettime32, SYS_timer_settime, SYS_timer_settime64, SYS_timer_settime32,
+	   SYS_timerfd_create, SYS_timerfd_gettime, SYS_timerfd_gettime64, SYS_timerfd_gettime32,
+	   SYS_timerfd_settime, SYS_timerfd_settime64, SYS_timerfd_settime32, SYS_clock_getres,
+	   SYS_clock_getres_time64, SYS_clock_getres_time32, SYS_clock_gettime,
+	   SYS_clock_gettime64, SYS_clock_gettime32, SYS_clock_nanosleep,
+	   SYS_clock_nanosleep_time64, SYS_clock_nanosleep_time32, SYS_nanosleep,
+	   SYS_gettimeofday, SYS_gettimeofday_time32, SYS_time, SYS_times, SYS_exit,
+	   SYS_exit_group, SYS_execve, SYS_execveat, SYS_restart_syscall, SYS_arch_prctl,
 	   SYS_riscv_flush_icache, SYS_set_tid_address, SYS_set_thread_area, SYS_get_thread_area,
-	   SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_futex_time64, SYS_futex_waitv,
-	   SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
-	   SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_getuid32, SYS_geteuid32, SYS_getgid32,
-	   SYS_getegid32, SYS_getresuid32, SYS_getresgid32, SYS_getgroups32, SYS_getpgrp, SYS_getpgid,
-	   SYS_getsid, SYS_capget, SYS_getcpu, SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrlimit,
-	   SYS_ugetrlimit, SYS_setrlimit, SYS_prlimit64, SYS_getrusage, SYS_umask, SYS_prctl, SYS_seccomp,
-	   SYS_personality, SYS_sched_yield, SYS_sched_getaffinity) },
-	{ FILES, CALLS(SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_stat, SYS_lstat, SYS_stat64,
-	   SYS_lstat64, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_readlinkat,
-	   SYS_getdents, SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir, SYS_mkdir, SYS_mkdirat,
-	   SYS_rmdir, SYS_unlink, SYS_unlinkat, SYS_rename, SYS_renameat, SYS_renameat2, SYS_link,
-	   SYS_linkat, SYS_symlink, SYS_symlinkat, SYS_mknod, SYS_mknodat, SYS_chmod, SYS_fchmod,
-	   SYS_fchmodat, SYS_chown, SYS_lchown, SYS_fchown, SYS_fchownat, SYS_chown32, SYS_lchown32,
-	   SYS_fchown32, SYS_utime, SYS_utimes, SYS_futimesat, SYS_utimensat, SYS_utimensat_time64) " "
-	  CALLS(SYS_truncate, SYS_ftruncate, SYS_truncate64, SYS_ftruncate64, SYS_fallocate, SYS_fsync,
-	   SYS_fdatasync, SYS_sync, SYS_syncfs, SYS_sync_file_range, SYS_sync_file_range2,
-	   SYS_arm_sync_file_range, SYS_fadvise64, SYS_fadvise64_64, SYS_arm_fadvise64_64, SYS_readahead,
-	   SYS_flock, SYS_statfs, SYS_fstatfs, SYS_statfs64, SYS_fstatfs64, SYS_getxattr, SYS_lgetxattr,
-	   SYS_fgetxattr, SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_listxattr, SYS_llistxattr,
-	   SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr, SYS_inotify_init,
-	   SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_landlock_create_ruleset,
-	   SYS_landlock_add_rule, SYS_landlock_restrict_self, SYS_io_setup, SYS_io_destroy, SYS_io_submit,
-	   SYS_io_cancel, SYS_io_getevents, SYS_io_pgetevents, SYS_io_pgetevents_time64) },
-	{ PROCESSES, CALLS(SYS_fork, SYS_vfork, SYS_wait4, SYS_waitid, SYS_kill, SYS_rt_sigqueueinfo,
-	   SYS_rt_tgsigqueueinfo, SYS_pidfd_open, SYS_pidfd_send_signal, SYS_setpgid, SYS_setsid,
-	   SYS_getpriority, SYS_setpriority, SYS_ioprio_get, SYS_ioprio_set) },
+	   SYS_set_robust_list, SYS_get_robust_list, SYS_rseq, SYS_futex, SYS_futex_time64,
+	   SYS_futex_waitv, SYS_getpid, SYS_getppid, SYS_gettid, SYS_getuid, SYS_geteuid,
+	   SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid, SYS_getgroups, SYS_getuid32,
+	   SYS_geteuid32, SYS_getgid32, SYS_getegid32, SYS_getresuid32, SYS_getresgid32,
+	   SYS_getgroups32, SYS_getpgrp, SYS_getpgid, SYS_getsid, SYS_capget, SYS_getcpu,
+	   SYS_getrandom, SYS_uname, SYS_sysinfo, SYS_getrlimit, SYS_ugetrlimit, SYS_setrlimit,
+	   SYS_prlimit64, SYS_getrusage, SYS_umask, SYS_prctl, SYS_seccomp, SYS_personality,
+	   SYS_sched_yield, SYS_sched_getaffinity) },
+	{ FILES, CALLS(SYS_open, SYS_openat, SYS_openat2, SYS_creat, SYS_stat, SYS_lstat,
+	   SYS_stat64, SYS_lstat64, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_readlink,
+	   SYS_readlinkat, SYS_getdents, SYS_getdents64, SYS_getcwd, SYS_chdir, SYS_fchdir,
+	   SYS_mkdir, SYS_mkdirat, SYS_rmdir, SYS_unlink, SYS_unlinkat, SYS_rename, SYS_renameat,
+	   SYS_renameat2, SYS_link, SYS_linkat, SYS_symlink, SYS_symlinkat, SYS_mknod,
+	   SYS_mknodat, SYS_chmod, SYS_fchmod, SYS_fchmodat, SYS_chown, SYS_lchown, SYS_fchown,
+	   SYS_fchownat, SYS_chown32, SYS_lchown32, SYS_fchown32, SYS_utime, SYS_utimes,
+	   SYS_futimesat, SYS_utimensat, SYS_utimensat_time64, SYS_truncate, SYS_ftruncate,
+	   SYS_truncate64, SYS_ftruncate64, SYS_fallocate, SYS_fsync, SYS_fdatasync, SYS_sync,
+	   SYS_syncfs, SYS_sync_file_range, SYS_sync_file_range2, SYS_arm_sync_file_range,
+	   SYS_fadvise64, SYS_fadvise64_64, SYS_arm_fadvise64_64, SYS_readahead, SYS_flock,
+	   SYS_statfs, SYS_fstatfs, SYS_statfs64, SYS_fstatfs64, SYS_getxattr, SYS_lgetxattr,
+	   SYS_fgetxattr, SYS_setxattr, SYS_lsetxattr, SYS_fsetxattr, SYS_listxattr,
+	   SYS_llistxattr, SYS_flistxattr, SYS_removexattr, SYS_lremovexattr, SYS_fremovexattr,
+	   SYS_inotify_init, SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch,
+	   SYS_landlock_create_ruleset, SYS_landlock_add_rule, SYS_landlock_restrict_self,
+	   SYS_io_setup, SYS_io_destroy, SYS_io_submit, SYS_io_cancel, SYS_io_getevents,
+	   SYS_io_pgetevents, SYS_io_pgetevents_time64) },
+	{ PROCESSES, CALLS(SYS_fork, SYS_vfork, SYS_wait4, SYS_waitid, SYS_kill,
+	   SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_pidfd_open, SYS_pidfd_send_signal,
+	   SYS_setpgid, SYS_setsid, SYS_getpriority, SYS_setpriority, SYS_ioprio_get,
+	   SYS_ioprio_set) },
 	{ PROCESSES | THREADS, CALLS(SYS_clone) },
 	{ THREADS, CALLS(SYS_sched_setaffinity, SYS_sched_getparam, SYS_sched_setparam,
 	   SYS_sched_getscheduler, SYS_sched_setscheduler, SYS_sched_get_priority_max,
-	   SYS_sched_get_priority_min, SYS_sched_rr_get_interval, SYS_sched_rr_get_interval_time64,
-	   SYS_sched_getattr, SYS_sched_setattr) },
-	{ LOCAL | INET | PACKET, CALLS(SYS_socket, SYS_socketpair, SYS_bind, SYS_connect, SYS_listen,
-	   SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,
-	   SYS_shutdown, SYS_send, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_recv, SYS_recvfrom,
-	   SYS_recvmsg, SYS_recvmmsg, SYS_recvmmsg_time64) },
-	{ USERS, CALLS(SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid,
-	   SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_setuid32, SYS_setgid32, SYS_setreuid32,
-	   SYS_setregid32, SYS_setresuid32, SYS_setresgid32, SYS_setfsuid32, SYS_setfsgid32,
-	   SYS_setgroups32, SYS_capset, SYS_chroot) },
-	{ IPC, CALLS(SYS_shmget, SYS_shmat, SYS_shmctl, SYS_shmdt, SYS_semget, SYS_semop, SYS_semctl,
-	   SYS_semtimedop, SYS_semtimedop_time64, SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl,
-	   SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedsend_time64, SYS_mq_timedreceive,
-	   SYS_mq_timedreceive_time64, SYS_mq_notify, SYS_mq_getsetattr) },
-	{ TRACE, CALLS(SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp, SYS_pidfd_getfd) },
-	{ SET_TIME, CALLS(SYS_settimeofday, SYS_clock_settime, SYS_clock_settime64, SYS_adjtimex,
-	   SYS_clock_adjtime, SYS_clock_adjtime64) },
-	{ ADMIN, CALLS(SYS_mount, SYS_umount2, SYS_pivot_root, SYS_fsopen, SYS_fsconfig, SYS_fsmount,
-	   SYS_fspick, SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_unshare, SYS_setns,
-	   SYS_sethostname, SYS_setdomainname, SYS_bpf, SYS_perf_event_open, SYS_quotactl, SYS_syslog,
-	   SYS_name_to_handle_at, SYS_open_by_handle_at, SYS_fanotify_init, SYS_fanotify_mark) },
+	   SYS_sched_get_priority_min, SYS_sched_rr_get_interval,
+	   SYS_sched_rr_get_interval_time64, SYS_sched_getattr, SYS_sched_setattr) },
+	{ LOCAL | INET | PACKET, CALLS(SYS_socket, SYS_socketpair, SYS_bind, SYS_connect,
+	   SYS_listen, SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_getsockopt,
+	   SYS_setsockopt, SYS_shutdown, SYS_send, SYS_sendto, SYS_sendmsg, SYS_sendmmsg,
+	   SYS_recv, SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_recvmmsg_time64) },
+	{ USERS, CALLS(SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid,
+	   SYS_setresgid, SYS_setfsuid, SYS_setfsgid, SYS_setgroups, SYS_setuid32, SYS_setgid32,
+	   SYS_setreuid32, SYS_setregid32, SYS_setresuid32, SYS_setresgid32, SYS_setfsuid32,
+	   SYS_setfsgid32, SYS_setgroups32, SYS_capset, SYS_chroot) },
+	{ IPC, CALLS(SYS_shmget, SYS_shmat, SYS_shmctl, SYS_shmdt, SYS_semget, SYS_semop,
+	   SYS_semctl, SYS_semtimedop, SYS_semtimedop_time64, SYS_msgget, SYS_msgsnd, SYS_msgrcv,
+	   SYS_msgctl, SYS_mq_open, SYS_mq_unlink, SYS_mq_timedsend, SYS_mq_timedsend_time64,
+	   SYS_mq_timedreceive, SYS_mq_timedreceive_time64, SYS_mq_notify, SYS_mq_getsetattr) },
+	{ TRACE, CALLS(SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_kcmp,
+	   SYS_pidfd_getfd) },
+	{ SET_TIME, CALLS(SYS_settimeofday, SYS_settimeofday_time32, SYS_clock_settime,
+	   SYS_clock_settime64, SYS_clock_settime32, SYS_adjtimex, SYS_clock_adjtime,
+	   SYS_clock_adjtime64) },
+	{ ADMIN, CALLS(SYS_mount, SYS_umount2, SYS_pivot_root, SYS_fsopen, SYS_fsconfig,
+	   SYS_fsmount, SYS_fspick, SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_unshare,
+	   SYS_setns, SYS_sethostname, SYS_setdomainname, SYS_bpf, SYS_perf_event_open,
+	   SYS_quotactl, SYS_syslog, SYS_name_to_handle_at, SYS_open_by_handle_at,
+	   SYS_fanotify_init, SYS_fanotify_mark) },
 };
 /* clang-format on */
 
 enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
 #define ANSWER(error) (SECCOMP_RET_ERRNO | (error))
 
-/* Calls that depend on an argument. The first row that is true of it answers; the last one always. */
+/* Calls that depend on an argument: the first row that is true of it answers. */
 static const struct call_test {
 	const char *call;
 	unsigned argument, how, value, may; /* may: the row counts for these groups; 0: for all */
@@ -3397,19 +2954,16 @@ static struct filter {
 	struct sock_filter code[1024];
 } filter;
 
-static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes, unsigned no)
-{
+static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes, unsigned no) {
 	if (f->n < LEN(f->code))
 		f->code[f->n] = (struct sock_filter){ code, (uint8_t)yes, (uint8_t)no, k };
 	f->n++;
 }
 
 /* Gives that verdict to calls. Returns the highest of their numbers. */
-static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict)
-{
+static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict) {
 	unsigned last = 0;
 	i64 number;
-
 	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
 		if (!decimal(&p, p + strlen(p), &number) && number < MOST_CALLS) {
 			f->verdicts[number] = (uint8_t)verdict;
@@ -3419,19 +2973,16 @@ static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict
 }
 
 /* The tests of a call, or its plain verdict. */
-static void filter_leaf(struct filter *f, unsigned verdict)
-{
+static void filter_leaf(struct filter *f, unsigned verdict) {
 	const struct call_test *t = call_tests +
 				    (verdict < CALL_TESTED ? 0 : verdict - CALL_TESTED);
 	const struct call_test *end = call_tests + LEN(call_tests);
 	const char *call = t->call;
 	const unsigned answers[] = { f->refusal, SECCOMP_RET_ALLOW, f->unknown };
 
-	if (verdict < CALL_TESTED)
-		filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
+	if (verdict < CALL_TESTED) filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
 	for (; verdict >= CALL_TESTED && t < end && !strcmp(t->call, call); t++) {
-		if (t->may && !(t->may & f->may))
-			continue;
+		if (t->may && !(t->may & f->may)) continue;
 		filter_add(f, BPF_LD | BPF_W | BPF_ABS,
 			   offsetof(struct seccomp_data, args) + 8 * t->argument, 0, 0);
 		filter_add(f, BPF_JMP | BPF_K | t->how, t->value, 0, 1);
@@ -3440,15 +2991,11 @@ static void filter_leaf(struct filter *f, unsigned verdict)
 }
 
 /* A binary tree over the numbers: many boards interpret it, for each call. Jumps are below 256. */
-static int filter_tree(struct filter *f, unsigned from, unsigned to)
-{
+static int filter_tree(struct filter *f, unsigned from, unsigned to) {
 	const uint8_t *v = f->verdicts;
 	unsigned up = (from + to) / 2, down = up, jump = f->n;
-
-	while (up < to && (up == from || v[up] == v[up - 1]))
-		up++;
-	while (down > from && v[down] == v[down - 1])
-		down--;
+	while (up < to && (up == from || v[up] == v[up - 1])) up++;
+	while (down > from && v[down] == v[down - 1]) down--;
 	unsigned middle = up < to ? up : down;
 	if (middle == from) {
 		filter_leaf(f, v[from]);
@@ -3456,15 +3003,13 @@ static int filter_tree(struct filter *f, unsigned from, unsigned to)
 	}
 	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, middle, 0, 0);
 	int failed = filter_tree(f, from, middle);
-	if (f->n - jump - 1 > UINT8_MAX || jump >= (unsigned)LEN(f->code))
-		return -E2BIG;
+	if (f->n - jump - 1 > UINT8_MAX || jump >= (unsigned)LEN(f->code)) return -E2BIG;
 	f->code[jump].jt = (uint8_t)(f->n - jump - 1);
 	return failed ? failed : filter_tree(f, middle, to);
 }
 
 /* Loads the filter of these verdicts: it stays, for what is forked and executed too. */
-static int filter_load(struct filter *f)
-{
+static int filter_load(struct filter *f) {
 	f->n = 0;
 	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
 	filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0);
@@ -3477,8 +3022,7 @@ static int filter_load(struct filter *f)
 	filter_add(f, BPF_RET | BPF_K, f->unknown, 0, 0);
 	int failed = filter_tree(f, 0, MOST_CALLS);
 	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
-	if (failed || f->n > (unsigned)LEN(f->code))
-		return -E2BIG;
+	if (failed || f->n > (unsigned)LEN(f->code)) return -E2BIG;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
 		return -errno;
@@ -3486,11 +3030,9 @@ static int filter_load(struct filter *f)
 }
 
 /* The call of that row of call_tests is tested, from this row on, if it is allowed at all. */
-static void filter_test(struct filter *f, int row)
-{
+static void filter_test(struct filter *f, int row) {
 	i64 number;
 	const char *call = call_tests[row].call;
-
 	if (!decimal(&call, call + strlen(call), &number) && f->verdicts[number] != CALL_REFUSED)
 		f->verdicts[number] = (uint8_t)(CALL_TESTED + row);
 }
@@ -3499,8 +3041,7 @@ static void filter_test(struct filter *f, int row)
  * From now on this process, and what it forks, can make only these system calls: any other one ends
  * it. Returns 0 or -errno: -EINVAL from a kernel without CONFIG_SECCOMP_FILTER. seccomp(2)
  */
-static int filter_only(const char *calls)
-{
+static int filter_only(const char *calls) {
 	filter = (struct filter){ .refusal = SECCOMP_RET_KILL_PROCESS,
 				  .unknown = SECCOMP_RET_KILL_PROCESS };
 	filter_set(&filter, calls, CALL_ALLOWED);
@@ -3512,11 +3053,9 @@ static int filter_only(const char *calls)
  * what is newer than all that we know ENOSYS, and so is clone3, whose flags no filter can see: then
  * libc does without.
  */
-static int filter_groups(unsigned may)
-{
+static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
 	unsigned last = 0;
-
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
@@ -3531,8 +3070,7 @@ static int filter_groups(unsigned may)
 }
 
 /* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
-static int users_map(int proc, u64 first, u64 count)
-{
+static int users_map(int proc, u64 first, u64 count) {
 	static const char *const files[] = { "uid_map", "gid_map" };
 	const u64 own[] = { geteuid(), getegid() };
 	char map[64];
@@ -3546,11 +3084,9 @@ static int users_map(int proc, u64 first, u64 count)
 }
 
 /* The number of users that there are here: all, but in a container of somebody else's. */
-static u64 users_all(void)
-{
+static u64 users_all(void) {
 	char map[64];
 	i64 count = 0;
-
 	if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 22) {
 		const char *last = map + 22; /* "%10u %10u %10u", user_namespaces(7) */
 		last += strspn(last, " ");
@@ -3565,26 +3101,19 @@ static u64 users_all(void)
  * the caller has still to build what they shall not own. Returns a descriptor for setns(2), which
  * is the caller's, or -errno.
  */
-static int users_make(u64 first, u64 more)
-{
+static int users_make(u64 first, u64 more) {
 	int go[2], proc = -1, users = -1, net, failed = 0;
-
-	if (pipe2(go, O_CLOEXEC))
-		return -errno;
+	if (pipe2(go, O_CLOEXEC)) return -errno;
 	u64 flags = CLONE_NEWUSER | CLONE_FILES | SIGCHLD | more;
 	pid_t pid = (pid_t)syscall(SYS_clone, (long)flags, 0L, 0L, 0L, 0L);
 	if (!pid) { /* its descriptors are ours, and in its own directory it needs no number */
 		proc = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		write(go[1], &proc, sizeof proc);
-		for (;;)
-			pause();
+		for (;;) pause();
 	}
-	if (pid < 0 || read(go[0], &proc, sizeof proc) != sizeof proc)
-		failed = -errno;
-	if (!failed)
-		failed = users_map(proc, first, IDS);
-	if (!failed && (users = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC)) < 0)
-		failed = -errno;
+	if (pid < 0 || read(go[0], &proc, sizeof proc) != sizeof proc) failed = -errno;
+	if (!failed) failed = users_map(proc, first, IDS);
+	if (!failed && (users = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC)) < 0) failed = -errno;
 	if (!failed && more) {
 		net = openat(proc, "ns/net", O_RDONLY | O_CLOEXEC);
 		failed = setns(net, CLONE_NEWNET) ? -errno : 0;
@@ -3601,8 +3130,7 @@ static int users_make(u64 first, u64 more)
 }
 
 /* Gives the label to what this process, or a child of it, executes next. */
-static int label_set(const char *label)
-{
+static int label_set(const char *label) {
 	static const struct {
 		const char *file, *prefix;
 	} modules[] = {
@@ -3623,8 +3151,7 @@ static int label_set(const char *label)
 }
 
 /* Below which paths the caller can write from now on, if no_new_privs is set. landlock(7) */
-static int writable_set(const char *const *paths)
-{
+static int writable_set(const char *const *paths) {
 	enum { WRITE_FILE = 1 << 1, REFER = 1 << 13, TRUNCATE = 1 << 14, ALL = 0x1ff2 };
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
 	u64 all = ALL | (version > 1 ? REFER : 0) | (version > 2 ? TRUNCATE : 0);
@@ -3645,22 +3172,17 @@ static int writable_set(const char *const *paths)
 			failed = -errno;
 		close(rule.fd);
 	}
-	if (!failed && syscall(SYS_landlock_restrict_self, rules, 0))
-		failed = -errno;
+	if (!failed && syscall(SYS_landlock_restrict_self, rules, 0)) failed = -errno;
 	close(rules);
 	return failed;
 }
 
 /* Brings lo up in the network namespace of the caller. */
-static int loopback_up(void)
-{
+static int loopback_up(void) {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed;
-
-	if (fd < 0 && errno == EAFNOSUPPORT)
-		return 0; /* a kernel without IP has no lo to miss */
-	if (fd < 0)
-		return -errno;
+	if (fd < 0 && errno == EAFNOSUPPORT) return 0; /* a kernel without IP has no lo to miss */
+	if (fd < 0) return -errno;
 	failed = ioctl(fd, SIOCSIFFLAGS, &lo) ? -errno : 0;
 	close(fd);
 	return failed;
@@ -3695,18 +3217,15 @@ static struct { /* not in `host`, for what has no first value takes no place in 
 	char image[PATH_MAX]; /* the image that is being worked on, for messages */
 } paths;
 
-static void kernel_reboot(int command)
-{
+static void kernel_reboot(int command) {
 	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, NULL);
 }
 
 /* Says why, and ends this process. On the device itself: says why, and starts over. */
-static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *f, ...)
-{
+static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *f, ...) {
 	struct text t = { scratch, scratch + 320 }; /* less than PIPE_BUF: it goes in one piece */
 	struct timespec pause = { .tv_sec = 10 };
 	va_list ap;
-
 	va_start(ap, f);
 	text_va(&t, f, ap);
 	va_end(ap);
@@ -3721,6 +3240,11 @@ static _Noreturn __attribute__((format(__printf__, 1, 2))) void die(const char *
 	_exit(host.code);
 }
 
+/* Dies of what has failed with -errno: with what, of which, and why. */
+static void must(int failed, const char *what, const char *which) {
+	if (failed) die("%s%s%s: %s", what, *which ? " " : "", which, strerror(-failed));
+}
+
 /* A child, as its parent knows it. */
 struct task {
 	pid_t pid;  /* 0: none */
@@ -3729,21 +3253,16 @@ struct task {
 };
 
 /* It shall die with the parent: again after it has become somebody else, for that ends the bond. */
-static void child_bind(void)
-{
+static void child_bind(void) {
 	struct pollfd parent = { .fd = host.report };
-
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		die("death with the parent: %m");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL)) die("death with the parent: %m");
 	if (poll(&parent, 1, 0) && parent.revents & POLLERR)
 		_exit(host.code); /* the parent was gone before the line above */
 }
 
 /* The first steps of a child: its limits, and death with the parent. Signals wait. */
-static void child_begin(const char *cgroup_name, int placed, int report)
-{
+static void child_begin(const char *cgroup_name, int placed, int report) {
 	sigset_t all;
-
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	host.report = report;
@@ -3751,9 +3270,7 @@ static void child_begin(const char *cgroup_name, int placed, int report)
 	host.device = 0;
 	setsid(); /* Ctrl-C is for the launcher, which then stops us in order */
 	child_bind();
-	int failed = cgroup_name ? cgroup_join(cgroup_name, placed) : 0;
-	if (failed)
-		die("joining the cgroup: %s", strerror(-failed));
+	must(cgroup_name ? cgroup_join(cgroup_name, placed) : 0, "joining the cgroup", "");
 	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "0"); /* PID 1 of the device has another */
 }
 
@@ -3761,14 +3278,11 @@ static void child_begin(const char *cgroup_name, int placed, int report)
  * Forks a child into the cgroup of that name (NULL: the caller's) and new namespaces (CLONE_NEW*).
  * Returns 0 in the child, 1 in the parent, which owns the descriptors of the task, or -errno.
  */
-static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
-{
+static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
 	int report[2], pidfd = -1;
 	struct clone3_args args = { .flags = namespaces | CLONE_PIDFD, .exit_signal = SIGCHLD };
-
 	args.pidfd = (uintptr_t)&pidfd;
-	if (pipe2(report, O_CLOEXEC | O_NONBLOCK))
-		return -errno;
+	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
 	int placed = pid >= 0;
@@ -3780,20 +3294,16 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 		child_begin(cgroup_name, placed, report[1]);
 		return 0;
 	}
-	if (pid < 0 && !failed)
-		failed = -errno;
-	if (args.flags & CLONE_INTO_CGROUP)
-		close((int)args.cgroup);
+	if (pid < 0 && !failed) failed = -errno;
+	if (args.flags & CLONE_INTO_CGROUP) close((int)args.cgroup);
 	close(report[1]);
-	if (failed)
-		close(report[0]);
+	if (failed) close(report[0]);
 	*task = (struct task){ failed ? 0 : (pid_t)pid, pidfd, report[0] };
 	return failed ? failed : 1;
 }
 
 /* Closes all descriptors of the parent's but stdio and the n that are given; -1 is none. */
-static void descriptors_keep(const int *keep, int n)
-{
+static void descriptors_keep(const int *keep, int n) {
 	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
 		next = ~0U; /* the lowest of the others that is kept */
 		for (int i = 0; i < n; i++)
@@ -3801,8 +3311,7 @@ static void descriptors_keep(const int *keep, int n)
 				next = (unsigned)keep[i];
 		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
 			continue;
-		if (errno != ENOSYS)
-			die("descriptors: %m");
+		if (errno != ENOSYS) die("descriptors: %m");
 		for (unsigned fd = from, most = (unsigned)sysconf(_SC_OPEN_MAX);
 		     fd < next && fd < most;)
 			close((int)fd++); /* before Linux 5.9 */
@@ -3810,12 +3319,9 @@ static void descriptors_keep(const int *keep, int n)
 }
 
 /* Undoes what the parent, or whoever started the launcher, has done to signals. */
-static void signals_reset(void)
-{
+static void signals_reset(void) {
 	sigset_t none;
-
-	for (int i = 1; i < _NSIG; i++)
-		signal(i, SIG_DFL);
+	for (int i = 1; i < _NSIG; i++) signal(i, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -3825,8 +3331,7 @@ static void signals_reset(void)
  * it if the child can't know. Returns its exit status, and its last words.
  */
 static int task_wait(struct task *task, const sigset_t *signals, int kill_it, char *words,
-		     size_t size)
-{
+		     size_t size) {
 	struct pollfd pipe_end = { .fd = task->report };
 	siginfo_t end = { 0 };
 
@@ -3841,8 +3346,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
 	close(task->report);
-	if (task->pidfd >= 0)
-		close(task->pidfd);
+	if (task->pidfd >= 0) close(task->pidfd);
 	if (end.si_code != CLD_EXITED && n <= 0)
 		format(words, size, "%s", strsignal(end.si_status));
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
@@ -3856,18 +3360,14 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
  */
 
 /* Where the root of an image is mounted. */
-static void root_path(char path[PATH_MAX], const char *image)
-{
+static void root_path(char path[PATH_MAX], const char *image) {
 	const char *name = strrchr(image, '/');
-
 	format(path, PATH_MAX - 8, "%s/%s", host.work, name ? name + 1 : image);
 }
 
 /* Unmounts a root. Containers that still run in it keep it alive until they end. */
-static void root_drop(const char *image)
-{
+static void root_drop(const char *image) {
 	char path[PATH_MAX];
-
 	root_path(path, image);
 	umount2(path, MNT_DETACH);
 	rmdir(path);
@@ -3879,11 +3379,9 @@ static void root_drop(const char *image)
  * The first of the IDS user ids, outside, of the containers of an image: of its name, so that what
  * they keep is theirs after each update too. 0: they are the users of the machine.
  */
-static u64 ids_first(const struct container *c)
-{
+static u64 ids_first(const struct container *c) {
 	const char *slash = strrchr(c->image, '/');
 	uint32_t hash = 2166136261U; /* FNV-1a */
-
 	if (c->userns == HOST || (c->tolerate & LACK(USERNS) && access("/proc/self/ns/user", F_OK)))
 		return 0;
 	for (const char *p = slash ? slash + 1 : c->image; *p; p++)
@@ -3891,20 +3389,15 @@ static u64 ids_first(const struct container *c)
 	return (u64)(0x4000 + (hash ^ hash >> 16) % 0x3fff) * IDS;
 }
 
-static int image_users(const char *image)
-{
+static int image_users(const char *image) {
 	int users = 0;
-
-	for (int i = 0; i < NCONTAINERS; i++)
-		users += !strcmp(containers[i].image, image);
+	for (int i = 0; i < NCONTAINERS; i++) users += !strcmp(containers[i].image, image);
 	return users;
 }
 
 /* A root may fill its container's memory; a shared one the memory of the largest that shares it. */
-static u64 root_size(const struct container *c)
-{
+static u64 root_size(const struct container *c) {
 	u64 size = memory_max(c);
-
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image) && memory_max(&containers[i]) > size)
 			size = memory_max(&containers[i]);
@@ -3915,22 +3408,18 @@ static u64 root_size(const struct container *c)
  * Opens the image of that name or path: a part of this program, a file in the directory of images,
  * or any file, disk or flash device. Never something that could block for ever.
  */
-static int image_find(struct image *m, const char *place, int anyone)
-{
+static int image_find(struct image *m, const char *place, int anyone) {
 	const struct embedded *e = __start_embedded;
 	int is_path = !!strchr(place, '/');
 	struct stat st;
-
 	format(paths.image, sizeof paths.image, "%s", place);
 	for (; !is_path && e != __stop_embedded; e++)
 		if (!strcmp((const char *)&e->name + e->name, place))
 			return image_open(m, -1, (const uint8_t *)&e->bytes + e->bytes, e->size,
 					  anyone);
-	if (!is_path)
-		format(paths.image, sizeof paths.image, "%s/%s", host.images, place);
+	if (!is_path) format(paths.image, sizeof paths.image, "%s/%s", host.images, place);
 	int fd = open(paths.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st))
-		return refuse(m, "%m");
+	if (fd < 0 || fstat(fd, &st)) return refuse(m, "%m");
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
 		return refuse(m, "not a file or device");
 	return image_open(m, fd, NULL, 0, anyone);
@@ -3954,16 +3443,11 @@ static const char unpack_calls[] = CALLS(
     SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
 /* Leaves a worker with the root, and with nothing else that it could reach. */
-static void worker_confine(int root)
-{
+static void worker_confine(int root) {
 	u64 keep = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETFCAP);
-
 	if (!geteuid()) {
-		if (fchdir(root) || chroot("."))
-			die("changing the root: %m");
-		int failed = confine(keep, NO);
-		if (failed)
-			die("dropping capabilities: %s", strerror(-failed));
+		if (fchdir(root) || chroot(".")) die("changing the root: %m");
+		must(confine(keep, NO), "dropping capabilities", "");
 	}
 	int failed = filter_only(unpack_calls);
 	if (failed && failed != -EINVAL) /* a kernel without it: said when the launcher starts */
@@ -3971,10 +3455,8 @@ static void worker_confine(int root)
 }
 
 static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how,
-			 void (*each)(const struct tar *), struct crew *crew)
-{
+			 void (*each)(const struct tar *), struct crew *crew) {
 	unsigned last = m->header.nshards ? m->header.nshards - 1 : 0, left_out = 0;
-
 	image_rewind(m, shard);
 	int failed = image_unpack(m, root, how | (shard < last ? TAR_NO_END : 0), each, &left_out);
 	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
@@ -3983,14 +3465,12 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 			; /* who was first says why, and does not outlive its parent */
 		_exit(host.code);
 	}
-	if (failed)
-		die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
+	if (failed) die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
 }
 
 /* The life of the worker. An image in shards occupies every CPU: first its directories are made. */
 static _Noreturn void worker(struct image *m, int root, unsigned how,
-			     void (*each)(const struct tar *), struct crew *crew)
-{
+			     void (*each)(const struct tar *), struct crew *crew) {
 	cpu_set_t cpus;
 	unsigned shard = 0, shards = m->header.nshards;
 	int helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
@@ -4006,26 +3486,21 @@ static _Noreturn void worker(struct image *m, int root, unsigned how,
 	unpack_shard(m, root, 0, how | TAR_SKELETON, NULL, crew);
 	for (unsigned i = 2; i < shards && helpers-- > 0 && !is_helper; i++)
 		is_helper = !fork(); /* one that can't be had is not missed */
-	if (is_helper)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (is_helper) prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while ((shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < shards)
 		unpack_shard(m, root, shard, how, NULL, crew); /* that nobody else has taken */
-	if (is_helper)
-		_exit(0);
+	if (is_helper) _exit(0);
 	while (wait(&status) > 0)
 		if (status && !__atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
 			die("a process of the unpacker was killed");
-	if (crew->failed)
-		_exit(host.code);
+	if (crew->failed) _exit(host.code);
 	unpack_shard(m, root, 0, how | TAR_FINISH, NULL, crew);
 	_exit(0);
 }
 
 /* A worker without a root has one of its own, which goes with it. */
-static int worker_root(u64 spaces)
-{
-	if (!spaces)
-		die("a place to unpack: it takes root, or user namespaces");
+static int worker_root(u64 spaces) {
+	if (!spaces) die("a place to unpack: it takes root, or user namespaces");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
 		die("a place to unpack: %m");
@@ -4038,8 +3513,7 @@ static int worker_root(u64 spaces)
  * signals: what kills it, see task_wait. Returns 0, or -EBADMSG and the reason in m->why.
  */
 static int unpack(struct image *m, int root, void (*each)(const struct tar *),
-		  const sigset_t *signals)
-{
+		  const sigset_t *signals) {
 	unsigned how = (geteuid() ? 0 : TAR_OWNERS) | (root < 0 ? TAR_DISCARD : 0);
 	struct crew *crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -4047,14 +3521,12 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
 	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
-	char byte = 0, path[32];
+	char byte = 0;
 
-	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC))
-		return refuse(m, "%m");
+	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
 	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
-		if (parent == -EAGAIN)
-			poll(NULL, 0, 20);
+		if (parent == -EAGAIN) poll(NULL, 0, 20);
 		parent = task_fork(&task, spaces = tries[i], NULL);
 	}
 	if (!parent) {
@@ -4069,16 +3541,14 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 		worker(m, root, how, each, crew);
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
-		format(path, sizeof path, "/proc/%d", task.pid);
-		int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int proc = open(words("/proc/%d", task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (!users_map(proc, m->ids, m->ids ? IDS : users_all()))
 			failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
 		close(proc);
 	}
 	close(go[0]);
 	close(go[1]);
-	if (parent < 0)
-		return refuse(m, "a process to unpack in: %s", strerror(-parent));
+	if (parent < 0) return refuse(m, "a process to unpack in: %s", strerror(-parent));
 	failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
 	if (crew->left_out)
 		say("%u device nodes are left out: a container has its own", crew->left_out);
@@ -4087,48 +3557,36 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 }
 
 /* Makes a place where something will be mounted: a file where `like` is one, else a directory. */
-static int mount_point(int root, const char *path, const char *like)
-{
-	char parent[PATH_MAX];
+static int mount_point(int root, const char *path, const char *like) {
 	struct stat st;
-	const char *leaf = strrchr(path, '/');
-
-	if (!like || stat(like, &st) || S_ISDIR(st.st_mode))
-		return path_mkdir(root, path);
-	format(parent, sizeof parent, "%.*s", (int)(leaf - path), path);
-	int failed = path_mkdir(root, parent);
-	int dir = failed ? failed : path_open(root, parent, O_PATH | O_DIRECTORY);
-	if (dir < 0)
-		return dir;
-	if (mknodat(dir, leaf + 1, S_IFREG | 0644, 0) && errno != EEXIST)
+	if (!like || stat(like, &st) || S_ISDIR(st.st_mode)) return path_mkdir(root, path);
+	int failed = path_mkdir(root, parent_of(path));
+	int dir = failed ? failed : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
+	if (dir < 0) return dir;
+	if (mknodat(dir, strrchr(path, '/') + 1, S_IFREG | 0644, 0) && errno != EEXIST)
 		failed = -errno;
 	close(dir);
 	return failed;
 }
 
 /* Makes all of them, for a read-only root takes them no more. */
-static void mount_points(const struct container *c, int root)
-{
+static void mount_points(const struct container *c, int root) {
 	static const char *const always[] = { "proc", "sys", "dev" };
 	int failed = 0;
-
-	for (int i = 0; i < LEN(always) && !failed; i++)
-		failed = path_mkdir(root, always[i]);
+	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
 		failed = path_mkdir(root, d->path);
 	for (const struct bind *b = c->binds; b && b->from && !failed; b++)
 		failed = mount_point(root, b->path, b->from);
-	if (failed)
-		die("the image has no place for a mount: %s", strerror(-failed));
+	must(failed, "the image has no place for a mount", "");
 }
 
 enum { DEVICE_WAIT = 5000 }; /* ms */
 
 /* Is this image for this row and this device? */
-static int image_accept(struct image *m, const struct container *c)
-{
+static int image_accept(struct image *m, const struct container *c) {
 	const struct header *h = &m->header;
 	struct utsname kernel = { 0 };
 	size_t n = strcspn(c->image, ".");
@@ -4152,10 +3610,8 @@ static int image_accept(struct image *m, const struct container *c)
 }
 
 /* What the image says of itself, kept for each start of its containers. */
-static void header_keep(const struct image *m, const char *root)
-{
+static void header_keep(const struct image *m, const char *root) {
 	char path[PATH_MAX];
-
 	format(path, sizeof path, "%s.header", root);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, m->pairs, m->pairs_end - m->pairs) < m->pairs_end - m->pairs)
@@ -4164,22 +3620,16 @@ static void header_keep(const struct image *m, const char *root)
 }
 
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
-static int unpack_place(const struct container *c, struct image *m, const char *place)
-{
+static int unpack_place(const struct container *c, struct image *m, const char *place) {
 	const struct header *h = &m->header;
 	char root[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
-
-	if (!strncmp(place, "/dev/", 5))
-		path_wait(place, DEVICE_WAIT);
+	if (!strncmp(place, "/dev/", 5)) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
-	if (!failed)
-		failed = image_accept(m, c);
-	if (failed)
-		return failed;
+	if (!failed) failed = image_accept(m, c);
+	if (failed) return failed;
 	u64 needed = h->unpacked + (h->entries + 64) * page, inodes = h->entries + 256;
-	if (!h->chunk || needed > size)
-		needed = size;
+	if (!h->chunk || needed > size) needed = size;
 	root_path(root, c->image);
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
@@ -4190,8 +3640,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 		die("a tmpfs for the root: %m");
 	m->ids = ids_first(c);
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids))
-		die("%s: %m", root);
+	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids)) die("%s: %m", root);
 	if ((failed = unpack(m, dir, NULL, NULL))) {
 		close(dir);
 		umount2(root, MNT_DETACH);
@@ -4199,8 +3648,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	}
 	mount_points(c, dir);
 	for (int i = 0; i < NCONTAINERS; i++)
-		if (!strcmp(containers[i].image, c->image))
-			mount_points(&containers[i], dir);
+		if (!strcmp(containers[i].image, c->image)) mount_points(&containers[i], dir);
 	header_keep(m, root);
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		die("making the root read-only: %m");
@@ -4208,21 +3656,17 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 }
 
 /* The life of the unpacker: its first place, or else the fallback, and no third. */
-static _Noreturn void unpacker(const struct container *c)
-{
+static _Noreturn void unpacker(const struct container *c) {
 	char why[320] = "";
-
 	signals_reset();
 	umask(0);
 	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
 	if (failed && c->fallback) {
 		format(why, sizeof why, "%s: %.*s; ", paths.image, 160, image.why);
-		if (image.in)
-			image_close(&image);
+		if (image.in) image_close(&image);
 		failed = unpack_place(c, &image, c->fallback);
 	}
-	if (failed)
-		die("%s%s: %s", why, paths.image, image.why);
+	if (failed) die("%s%s: %s", why, paths.image, image.why);
 	if (*why) { /* last words of a success: a remark */
 		size_t n = format(scratch, sizeof scratch, "%s%s is taken", why, paths.image);
 		write(host.report, scratch, n);
@@ -4231,10 +3675,8 @@ static _Noreturn void unpacker(const struct container *c)
 }
 
 /* Starts the unpacker of the container's image. A shared image is charged to the launcher. */
-static int container_unpack(const struct container *c, struct task *task)
-{
+static int container_unpack(const struct container *c, struct task *task) {
 	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
-
 	if (!parent) {
 		journal.as = c->name;
 		unpacker(c);
@@ -4248,30 +3690,19 @@ static int container_unpack(const struct container *c, struct task *task)
  * forward signals, and to exit as the workload did. Before that, any failure is a death.
  */
 
-static void mount_or_die(int root, const struct mount_op *op)
-{
-	int failed = mount_do(root, op);
-
-	if (failed)
-		die("%s in the container: %s", op->at, strerror(-failed));
+static void mount_or_die(int root, const struct mount_op *op) {
+	must(mount_do(root, op), "in the container:", op->at);
 }
 
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
-static void construct_devices(const struct container *c, int root)
-{
+static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
 		struct mount_op node = { DO_NODE, d->path + 1, NULL, NULL, 0, 0 };
-		char parent[PATH_MAX];
 		dev_t number = 0;
 		int failed = device_number(d, &node.mode, &number);
-		if (failed == -ENOENT && d->may & OPTIONAL)
-			continue;
-		if (failed)
-			die("device %s: %s", d->path, strerror(-failed));
-		format(parent, sizeof parent, "%.*s", (int)(strrchr(d->path, '/') - d->path),
-		       d->path);
-		if ((failed = path_mkdir(root, parent)))
-			die("%s: %s", parent, strerror(-failed));
+		if (failed == -ENOENT && d->may & OPTIONAL) continue;
+		must(failed, "device", d->path);
+		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
 		node.flags = (unsigned long)number;
 		node.mode |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
 		mount_or_die(root, &node);
@@ -4279,14 +3710,11 @@ static void construct_devices(const struct container *c, int root)
 }
 
 /* Opens, or makes, a directory that is kept; it belongs to those users, or to others of theirs. */
-static int data_open(const char *name, uid_t uid, gid_t gid)
-{
+static int data_open(const char *name, uid_t uid, gid_t gid) {
 	struct stat st;
-
 	mkdir(host.data, 0700);
 	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0)
-		die("the directory %s, for what is kept: %m", host.data);
+	if (top < 0) die("the directory %s, for what is kept: %m", host.data);
 	int made = !mkdirat(top, name, 0755);
 	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &st) || (made && fchown(dir, uid, gid)))
@@ -4299,16 +3727,13 @@ static int data_open(const char *name, uid_t uid, gid_t gid)
 }
 
 /* What the row binds, and what is kept for it. */
-static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid)
-{
+static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[32];
-
 	for (const struct bind *b = c->binds; b && b->from; b++) {
 		unsigned long flags = MS_NODEV | (b->may & WRITE ? MS_NOEXEC : MS_RDONLY);
 		int failed = mount_do(
 		    root, &(struct mount_op){ DO_BIND, b->path, b->from, NULL, flags, 0 });
-		if (failed == -ENXIO && b->may & OPTIONAL)
-			continue;
+		if (failed == -ENXIO && b->may & OPTIONAL) continue;
 		if (failed)
 			die("binding %s: %s", b->from,
 			    strerror(failed == -ENXIO ? ENOENT : -failed));
@@ -4322,12 +3747,9 @@ static void construct_binds(const struct container *c, int root, uid_t uid, gid_
 }
 
 /* All mounts of a container below its open root. */
-static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid)
-{
+static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[128], options[96];
-
-	for (int i = 0; i < LEN(container_mounts); i++)
-		mount_or_die(root, &container_mounts[i]);
+	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
@@ -4338,24 +3760,21 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 	construct_devices(c, root);
 	format(path, sizeof path, "%s/control", host.work);
 	const struct mount_op control[] = {
-		{ DO_DIR, "dev/launcher", NULL, NULL, 0, 0 },
+		DIRECTORY("dev/launcher"),
 		{ DO_NODE, "dev/launcher/control", NULL, NULL, 0, S_IFREG },
 		{ DO_NODE, "dev/launcher/launcher", NULL, NULL, 0, S_IFREG },
 		{ DO_BIND, "dev/launcher/control", path, NULL, MS_NODEV | MS_RDONLY, 0 },
 		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, MS_NODEV | MS_RDONLY, 0 },
 	};
-	for (int i = 0; i < LEN(control) && c->control; i++)
-		mount_or_die(root, &control[i]);
+	for (int i = 0; i < LEN(control) && c->control; i++) mount_or_die(root, &control[i]);
 	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
 }
 
 /* Lays what is written over the read-only root: it is forgotten, and counts as memory; or kept. */
-static int root_writable(const struct container *c, const char *path, int lower)
-{
+static int root_writable(const struct container *c, const char *path, int lower) {
 	static const char *const names[] = { "upper", "work", "root" };
 	char options[128], name[64];
 	uid_t ids = (uid_t)ids_first(c);
-
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", c->root,
 	       c->root / 1024);
 	format(name, sizeof name, "%s.root", c->name);
@@ -4369,8 +3788,7 @@ static int root_writable(const struct container *c, const char *path, int lower)
 	format(options, sizeof options, "lowerdir=/proc/self/fd/%d,upperdir=upper,workdir=work",
 	       lower);
 	if (mount("none", "root", "overlay", MS_NOSUID | MS_NODEV, options)) {
-		if (errno == ENODEV && c->tolerate & LACK(OVERLAY))
-			return lower;
+		if (errno == ENODEV && c->tolerate & LACK(OVERLAY)) return lower;
 		die("a root that can be written, by overlayfs (CONFIG_OVERLAY_FS): %m");
 	}
 	close(lower);
@@ -4378,59 +3796,47 @@ static int root_writable(const struct container *c, const char *path, int lower)
 }
 
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
-static void construct_root(const struct container *c, uid_t uid, gid_t gid)
-{
+static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	char path[PATH_MAX];
-
 	root_path(path, c->image);
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		die("mounts of its own: %m");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root >= 0 && c->root)
-		root = root_writable(c, path, root);
-	if (root < 0 || fchdir(root))
-		die("%s: %m", path);
+	if (root >= 0 && c->root) root = root_writable(c, path, root);
+	if (root < 0 || fchdir(root)) die("%s: %m", path);
 	construct_mounts(c, root, uid, gid);
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		die("changing the root: %m");
 	close(root);
 }
 
-/* How its processes are scheduled, and what the kernel takes them for: the row's, nothing of ours. */
-static void construct_process(const struct container *c)
-{
+/* How its processes are scheduled, and their limits: the row's, and nothing of ours. */
+static void construct_process(const struct container *c) {
 	static const struct rlimit no_core;
 	unsigned long cpus[16];
-	char number[16];
-
 	memset(cpus, 0xff, sizeof cpus);
 	if (c->affinity) {
 		memset(cpus, 0, sizeof cpus);
 		memcpy(cpus, &c->affinity, sizeof c->affinity);
 	}
 	syscall(SYS_personality, 0);
-	if (setpriority(PRIO_PROCESS, 0, c->nice))
-		die("nice %d: %m", c->nice);
+	if (setpriority(PRIO_PROCESS, 0, c->nice)) die("nice %d: %m", c->nice);
 	if (syscall(SYS_sched_setscheduler, 0, c->schedule.policy, &c->schedule.priority))
 		die("its scheduling policy: %m");
-	if (sched_setaffinity(0, sizeof cpus, (cpu_set_t *)(void *)cpus))
-		die("its CPUs: %m");
+	if (sched_setaffinity(0, sizeof cpus, (cpu_set_t *)(void *)cpus)) die("its CPUs: %m");
 	if (syscall(SYS_ioprio_set, 1, 0, c->io_priority) && c->io_priority)
 		die("its I/O priority: %m");
 	prctl(PR_SET_TIMERSLACK, c->timer_slack ? (unsigned long)c->timer_slack : 50000UL);
 	syscall(SYS_keyctl, 1, NULL); /* KEYCTL_JOIN_SESSION_KEYRING: not that of who started us */
-	format(number, sizeof number, "%d", c->oom_score_adj);
-	int failed = file_write(AT_FDCWD, "/proc/self/oom_score_adj", number);
-	if (failed || setrlimit(RLIMIT_CORE, &no_core))
-		die("process limits: %s", strerror(failed ? -failed : errno));
+	must(file_write(AT_FDCWD, "/proc/self/oom_score_adj", words("%d", c->oom_score_adj)),
+	     "its oom_score_adj", "");
+	if (setrlimit(RLIMIT_CORE, &no_core)) die("process limits: %m");
 	for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 		if (setrlimit(l->resource, &(struct rlimit){ l->most, l->most }))
 			die("limit %d of its processes: %m", l->resource);
 }
 
 /* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
-static void construct_sysctl(const struct container *c)
-{
+static void construct_sysctl(const struct container *c) {
 	static const struct setting ports[] = { { "net.ipv4.ip_unprivileged_port_start", "0" },
 						{ NULL, NULL } };
 	const struct setting *const lists[] = { ports, c->sysctl };
@@ -4439,38 +3845,28 @@ static void construct_sysctl(const struct container *c)
 	for (int i = 0; i < LEN(lists); i++)
 		for (const struct setting *s = lists[i]; s && s->name; s++) {
 			format(path, sizeof path, "/proc/sys/%s", s->name);
-			for (char *p = path; (p = strchr(p, '.'));)
-				*p = '/';
+			for (char *p = path; (p = strchr(p, '.'));) *p = '/';
 			int failed = file_write(AT_FDCWD, path, s->value);
-			if (failed && i)
-				die("sysctl %s: %s", s->name, strerror(-failed));
+			must(i ? failed : 0, "sysctl", s->name);
 		}
 }
 
 /* Moves the clocks of what is forked from now on. */
-static void construct_clock(const struct container *c)
-{
-	char text[96];
-
-	if (!c->clock.monotonic && !c->clock.boottime)
-		return;
+static void construct_clock(const struct container *c) {
+	if (!c->clock.monotonic && !c->clock.boottime) return;
 	if (unshare(CLONE_NEWTIME)) {
-		if (errno == EINVAL && c->tolerate & LACK(TIMENS))
-			return;
+		if (errno == EINVAL && c->tolerate & LACK(TIMENS)) return;
 		die(".clock: a time namespace (CONFIG_TIME_NS): %m");
 	}
-	format(text, sizeof text, "monotonic %lld 0\nboottime %lld 0\n", (i64)c->clock.monotonic,
-	       (i64)c->clock.boottime);
-	int failed = file_write(AT_FDCWD, "/proc/self/timens_offsets", text);
-	if (failed)
-		die(".clock: %s", strerror(-failed));
+	must(file_write(AT_FDCWD, "/proc/self/timens_offsets",
+			words("monotonic %lld 0\nboottime %lld 0\n", (i64)c->clock.monotonic,
+			      (i64)c->clock.boottime)),
+	     ".clock", "");
 }
 
 /* Becomes root among the users of the container, where that is nobody outside. */
-static void construct_users(int users)
-{
-	if (users < 0)
-		return;
+static void construct_users(int users) {
+	if (users < 0) return;
 	if (setns(users, CLONE_NEWUSER) || setgroups(0, NULL) || setresgid(0, 0, 0) ||
 	    setresuid(0, 0, 0))
 		die("users of its own: %m");
@@ -4478,11 +3874,9 @@ static void construct_users(int users)
 }
 
 /* The user and group of the workload, in the container: the row's, or the image's, or root. */
-static void user_of(const struct container *c, const struct header *says, uid_t *uid, gid_t *gid)
-{
+static void user_of(const struct container *c, const struct header *says, uid_t *uid, gid_t *gid) {
 	i64 ids[2] = { 0 };
 	const char *user = c->user ? c->user : says->user, *end = user ? user + strlen(user) : NULL;
-
 	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
 		     decimal(&user, end, &ids[1]) || user != end || ids[0] >= IDS || ids[1] >= IDS))
 		die("the image's user is not UID:GID, two numbers below %d", IDS);
@@ -4491,24 +3885,19 @@ static void user_of(const struct container *c, const struct header *says, uid_t 
 }
 
 /* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const struct header *says, const int stdio[3])
-{
+static void construct(const struct container *c, const struct header *says, const int stdio[3]) {
 	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
 	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
-	int users = ids ? users_make(ids, owned) : -1, failed;
+	int users = ids ? users_make(ids, owned) : -1;
 	uid_t uid;
 	gid_t gid;
 
 	umask(0);
-	if (ids && users < 0)
-		die("users of its own (CONFIG_USER_NS): %s", strerror(-users));
+	must(ids && users < 0 ? users : 0, "users of its own (CONFIG_USER_NS)", "");
 	user_of(c, says, &uid, &gid);
-	if (unshare(CLONE_NEWCGROUP))
-		die("a cgroup namespace: %m");
-	if (sethostname(c->name, strlen(c->name)))
-		die("host name: %m");
-	if ((failed = loopback_up()))
-		die("network lo: %s", strerror(-failed));
+	if (unshare(CLONE_NEWCGROUP)) die("a cgroup namespace: %m");
+	if (sethostname(c->name, strlen(c->name))) die("host name: %m");
+	must(loopback_up(), "network lo", "");
 	construct_sysctl(c);
 	for (int i = 0; i < 3; i++)
 		if (dup2(stdio[i], i) < 0) /* descriptors 0 to 2 are always open in the parent */
@@ -4517,8 +3906,8 @@ static void construct(const struct container *c, const struct header *says, cons
 		fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
-	if (c->label && (failed = label_set(c->label)) && !(c->tolerate & LACK(LABEL)))
-		die("the label '%s': %s", c->label, strerror(-failed));
+	int failed = c->label ? label_set(c->label) : 0;
+	must(c->tolerate & LACK(LABEL) ? 0 : failed, "the label", c->label);
 	construct_clock(c);
 	construct_users(users);
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
@@ -4528,12 +3917,10 @@ static void construct(const struct container *c, const struct header *says, cons
 }
 
 /* What the image says of itself: read from what header_keep has kept. */
-static const struct header *image_says(const struct container *c)
-{
+static const struct header *image_says(const struct container *c) {
 	unsigned seen[LEN(header_keys)] = { 0 };
 	char path[PATH_MAX];
 	int failed = 0;
-
 	root_path(path, c->image);
 	format(path + strlen(path), 8, "%s", ".header");
 	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
@@ -4542,14 +3929,12 @@ static const struct header *image_says(const struct container *c)
 		failed = header_pair(&image, key, value, seen);
 		key = value + strlen(value) + 1;
 	}
-	if (n < 0 || failed)
-		die("%s: %s", path, n < 0 ? strerror((int)-n) : image.why);
+	if (n < 0 || failed) die("%s: %s", path, n < 0 ? strerror((int)-n) : image.why);
 	return &image.header;
 }
 
 /* The environment: what the row says, then what it does not replace. Nothing comes from outside. */
-static const char **environment(const struct container *c, const char *const *of_image)
-{
+static const char **environment(const struct container *c, const char *const *of_image) {
 	static const char *const defaults[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
 		"HOME=/",
@@ -4564,42 +3949,34 @@ static const char **environment(const struct container *c, const char *const *of
 		for (const char *const *e = lists[list]; e && *e; e++) {
 			size_t key = strcspn(*e, "=") + 1;
 			int i = 0;
-			while (i < n && strncmp(all[i], *e, key))
-				i++;
-			if (i == n || !list)
-				all[n++] = *e;
+			while (i < n && strncmp(all[i], *e, key)) i++;
+			if (i == n || !list) all[n++] = *e;
 		}
 	return all;
 }
 
 /* Gives up all that the row does not name, in the order in which each step can still be done. */
-static void give_up(const struct container *c, const struct header *says)
-{
+static void give_up(const struct container *c, const struct header *says) {
 	uid_t uid;
 	gid_t gid;
-
 	user_of(c, says, &uid, &gid);
 	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
 	    setresuid(uid, uid, uid))
 		die("becoming user %u: %m", uid);
-	if (says->cwd && chdir(says->cwd))
-		die("the image's working directory %s: %m", says->cwd);
-	int failed = confine(c->keep, YES);
-	if (failed)
-		die("dropping capabilities: %s", strerror(-failed));
-	if (c->writable && (failed = writable_set(c->writable)) &&
-	    !(failed == -ENOSYS && c->tolerate & LACK(LANDLOCK)))
-		die(".writable, by Landlock (CONFIG_SECURITY_LANDLOCK): %s", strerror(-failed));
+	must(confine(c->keep, YES), "dropping capabilities", "");
+	if (says->cwd && chdir(says->cwd)) die("the image's working directory %s: %m", says->cwd);
+	int failed = c->writable ? writable_set(c->writable) : 0;
+	must((failed == -ENOSYS || failed == -EOPNOTSUPP) && c->tolerate & LACK(LANDLOCK) ? 0
+											  : failed,
+	     ".writable, by Landlock (CONFIG_SECURITY_LANDLOCK)", "");
 	failed = filter_groups(c->may ? (unsigned)c->may : DEFAULT);
-	if (failed && !(failed == -EINVAL && c->tolerate & LACK(SECCOMP)))
-		die("a filter for system calls (CONFIG_SECCOMP_FILTER): %s", strerror(-failed));
+	must(failed == -EINVAL && c->tolerate & LACK(SECCOMP) ? 0 : failed,
+	     "a filter for system calls (CONFIG_SECCOMP_FILTER)", "");
 }
 
 /* The workload's own first steps; the last one replaces it. */
-static _Noreturn void workload(const struct container *c, const struct header *says)
-{
+static _Noreturn void workload(const struct container *c, const struct header *says) {
 	const char *const *command = c->command ? c->command : says->entry;
-
 	signals_reset();
 	umask(022);
 	setsid();
@@ -4607,8 +3984,7 @@ static _Noreturn void workload(const struct container *c, const struct header *s
 		ioctl(0, TIOCSCTTY, 0);
 	give_up(c, says);
 	host.code = 127;
-	if (!command[0])
-		die("neither its row nor its image says what to run");
+	if (!command[0]) die("neither its row nor its image says what to run");
 	environ = (char **)(uintptr_t)environment(c, says->env);
 	execvp(command[0], (char *const *)(uintptr_t)command);
 	host.code = errno == ENOENT ? 127 : 126;
@@ -4620,56 +3996,44 @@ static const char follow_calls[] = CALLS(SYS_rt_sigtimedwait, SYS_rt_sigtimedwai
 					 SYS_kill, SYS_close, SYS_exit_group);
 
 /* PID 1 of a container. A signal that it gets is meant for the workload. */
-static _Noreturn void inside(const struct container *c, const int stdio[3])
-{
+static _Noreturn void inside(const struct container *c, const int stdio[3]) {
 	sigset_t all;
 	int status;
-
 	const struct header *says = image_says(c);
 	construct(c, says, stdio);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	pid_t main_pid = fork();
-	if (!main_pid)
-		workload(c, says);
-	if (main_pid < 0)
-		die("a process for the workload: %m");
+	if (!main_pid) workload(c, says);
+	if (main_pid < 0) die("a process for the workload: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
-	for (int fd = 0; fd <= STDERR_FILENO; fd++)
-		close(fd);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
 	/* Another user than the workload, who can't touch it, but whom it can signal. */
 	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
 	    setresuid(IDS - 1, IDS - 1, IDS - 1))
 		die("becoming another user: %m");
 	child_bind();
 	int failed = confine(CAP(KILL), NO);
-	if (!failed)
-		failed = filter_only(follow_calls);
-	if (failed &&
-	    failed != -EINVAL) /* that the kernel has no filter, the workload minds or not */
-		die("confining PID 1: %s", strerror(-failed));
+	if (!failed) failed = filter_only(follow_calls);
+	/* Whether it matters that the kernel has no filter, the workload has decided. */
+	must(failed == -EINVAL ? 0 : failed, "confining PID 1", "");
 	close(host.report); /* exec closes its last copy */
 	for (;;) {
 		int signal = sigwaitinfo(&all, NULL);
 		if (signal > 0 && signal != SIGCHLD)
 			kill(main_pid, signal); /* not reaped yet, so it is no stranger */
 		for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-			if (pid == main_pid && WIFSIGNALED(status))
-				_exit(128 + WTERMSIG(status));
-			if (pid == main_pid)
-				_exit(WEXITSTATUS(status));
+			if (pid == main_pid && WIFSIGNALED(status)) _exit(128 + WTERMSIG(status));
+			if (pid == main_pid) _exit(WEXITSTATUS(status));
 		}
 	}
 }
 
 /* Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr. */
-static int container_start(const struct container *c, const int stdio[3], struct task *task)
-{
+static int container_start(const struct container *c, const int stdio[3], struct task *task) {
 	u64 own = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
 	int parent = task_fork(task, own, c->name);
-
-	if (!parent)
-		inside(c, stdio);
+	if (!parent) inside(c, stdio);
 	return parent < 0 ? parent : 0;
 }
 
@@ -4684,24 +4048,18 @@ static int container_start(const struct container *c, const int stdio[3], struct
  * Is this the launcher on its read-only mount? What a container can see of it, as /proc/self/exe of
  * a child of ours, leads there, where nobody can write (CVE-2019-5736).
  */
-static int is_sealed(char path[64])
-{
+static int is_sealed(char path[64]) {
 	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
-
 	paths.self[n < 0 ? 0 : n] = '\0';
 	format(path, 64, "%s/launcher", host.work);
 	return !strcmp(paths.self, path);
 }
 
 /* Makes that mount, and a directory for the roots, and executes this program again, from there. */
-static void seal(void)
-{
+static void seal(void) {
 	char path[64];
-
-	if (is_sealed(path))
-		return;
-	if (mkdir(host.work, 0700) && errno != EEXIST)
-		die("%s: %m", host.work);
+	if (is_sealed(path)) return;
+	if (mkdir(host.work, 0700) && errno != EEXIST) die("%s: %m", host.work);
 	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
 	close(fd);
 	if (fd < 0 || mount(paths.self, path, NULL, MS_BIND, NULL) ||
@@ -4712,10 +4070,8 @@ static void seal(void)
 }
 
 /* Takes that mount away again, and the directory. */
-static void unseal(void)
-{
+static void unseal(void) {
 	char path[64];
-
 	is_sealed(path);
 	umount2(path, MNT_DETACH);
 	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -4734,10 +4090,8 @@ static const struct {
 };
 
 /* pivot_root(2) refuses the initramfs as an old root; a bind of it, moved over it, is accepted. */
-static void leave_initramfs(void)
-{
+static void leave_initramfs(void) {
 	struct statfs fs;
-
 	if (statfs("/", &fs) || ((int)fs.f_type != RAMFS_MAGIC && (int)fs.f_type != TMPFS_MAGIC))
 		return;
 	mkdir("/run", 0755);
@@ -4746,36 +4100,34 @@ static void leave_initramfs(void)
 		say("leaving the initramfs: %m");
 }
 
-static void mount_device(void)
-{
+static void mount_device(void) {
+	struct stat st, above;
+	char parent[64];
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
 		mkdir(at, 0755);
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
-		    errno != EBUSY) /* the kernel has done it */
+		format(parent, sizeof parent, "%s/..", at);
+		if (!stat(at, &st) && !stat(parent, &above) && st.st_dev != above.st_dev)
+			continue; /* the kernel has done it, or who started us */
+		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options))
 			say("mounting %s on %s: %m", type, at);
 	}
+	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on"); /* else it drops our lines */
 }
 
 /* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
-static void open_stdio(const char *path)
-{
+static void open_stdio(const char *path) {
 	int fd;
-
 	while ((fd = open(path, O_RDWR | O_NOCTTY)) >= 0 && fd <= STDERR_FILENO)
 		;
-	if (fd > STDERR_FILENO)
-		close(fd);
+	if (fd > STDERR_FILENO) close(fd);
 }
 
 /* Lines go to path, through an open file of our own: a stopped terminal can't block that one. */
-static int journal_open(const char *path)
-{
+static int journal_open(const char *path) {
 	struct stat st;
 	int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, &st))
-		return -errno;
+	if (fd < 0 || fstat(fd, &st)) return -errno;
 	if (S_ISREG(st.st_mode))
 		close(fd); /* a file never blocks, and its offset is shared with others */
 	else
@@ -4783,8 +4135,7 @@ static int journal_open(const char *path)
 	return 0;
 }
 
-static void set_log(const char *value)
-{
+static void set_log(const char *value) {
 	journal.quiet = !strcmp(value, "none");
 	if (!strcmp(value, "kmsg")) {
 		journal_open("/dev/kmsg");
@@ -4794,10 +4145,8 @@ static void set_log(const char *value)
 	}
 }
 
-static void set_word(const char *word)
-{
+static void set_word(const char *word) {
 	const char *value;
-
 	if ((value = after(word, "launcher.only="))) /* containers to start, divided by commas */
 		host.only = value;
 	else if ((value = after(word, "launcher.skip="))) /* not to start */
@@ -4811,12 +4160,10 @@ static void set_word(const char *word)
 }
 
 /* Our words, `launcher.KEY=VALUE`; all others are the kernel's. Quotes are dropped, as it does. */
-static void read_cmdline(void)
-{
+static void read_cmdline(void) {
 	static char line[8192];
 	char *from = line, *to = line, *word = line;
 	int quoted = 0;
-
 	file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line);
 	line[strcspn(line, "\n")] = '\0';
 	for (int last = 0; !last; from++) {
@@ -4834,46 +4181,36 @@ static void read_cmdline(void)
 }
 
 /* Names on the command line that no container has: said, not obeyed. */
-static void check_names(const char *list, const char *key)
-{
+static void check_names(const char *list, const char *key) {
 	char name[32];
-
 	for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',') {
 		int i = 0;
 		format(name, sizeof name, "%.*s", (int)strcspn(p, ","), p);
-		while (i < NCONTAINERS && strcmp(containers[i].name, name))
-			i++;
+		while (i < NCONTAINERS && strcmp(containers[i].name, name)) i++;
 		if (i == NCONTAINERS)
 			say("%s on the kernel command line: there is no container '%s'", key, name);
 	}
 }
 
 /* Loads one module; a CPU without the unit that it drives (ENODEV) is no error. */
-static int load_module(int dir, const char *name)
-{
+static int load_module(int dir, const char *name) {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
-
 	if (fd < 0 ||
 	    (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
 		failed = -errno;
-	if (fd >= 0)
-		close(fd);
+	if (fd >= 0) close(fd);
 	return failed;
 }
 
 /* Loads the board's modules in the order of the file `load`, which the host has worked out. */
-static void load_modules(const char *path)
-{
+static void load_modules(const char *path) {
 	static char list[8192];
 	int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, loaded = 0, failed;
-
-	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0)
-		return;
+	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0) return;
 	for (char *name = list, *next; *name; name = next) {
 		next = name + strcspn(name, "\n");
-		if (*next)
-			*next++ = '\0';
+		if (*next) *next++ = '\0';
 		if ((failed = load_module(dir, name)))
 			say("module %s: %s", name, strerror(-failed));
 		loaded += !failed;
@@ -4883,14 +4220,11 @@ static void load_modules(const char *path)
 }
 
 /* Mounts the disk for what containers keep; without it, those that keep something say that. */
-static void mount_data(void)
-{
+static void mount_data(void) {
 	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
 	int i = 0, failed = ENODEV;
-
+	if (!host.disk) return;
 	mkdir(host.data, 0700);
-	if (!host.disk)
-		return;
 	path_wait(host.disk, DEVICE_WAIT);
 	while (i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL)) {
 		failed = errno == ENODEV ? failed : errno;
@@ -4903,12 +4237,10 @@ static void mount_data(void)
 }
 
 /* What this is, said once: who reads a log later wants to know. */
-static void introduce(void)
-{
+static void introduce(void) {
 	struct utsname kernel = { 0 };
 	struct sysinfo memory = { 0 };
 	static const char *const versions[] = { "missing", "v1", "v2" };
-
 	uname(&kernel);
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
@@ -4919,31 +4251,22 @@ static void introduce(void)
 	say(any_key() ? "images: signed by one of %d keys"
 		      : "images: no key; unsigned images accepted",
 	    any_key());
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) && errno == EINVAL)
-		say("no filter for system calls (CONFIG_SECCOMP_FILTER): the unpacker has none");
-	if (access("/proc/self/ns/user", F_OK))
-		say("no user namespaces (CONFIG_USER_NS): the unpacker has none");
 }
 
 /* Lets the signals wait that the loop will read, so that nothing is left half made. */
-static sigset_t signals_hold(void)
-{
+static sigset_t signals_hold(void) {
 	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
 	sigset_t set;
-
 	sigemptyset(&set);
-	for (int i = 0; i < LEN(wanted); i++)
-		sigaddset(&set, wanted[i]);
+	for (int i = 0; i < LEN(wanted); i++) sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	return set;
 }
 
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
-static void boot(void)
-{
+static void boot(void) {
 	char path[64];
-
 	umask(022);
 	host.device = 1;
 	signals_hold();
@@ -4955,8 +4278,7 @@ static void boot(void)
 	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000"); /* children have their own */
 	open_stdio("/dev/console");
 	open_stdio("/dev/null");
-	if (journal_open("/dev/console"))
-		set_log("kmsg");
+	if (journal_open("/dev/console")) set_log("kmsg");
 	read_cmdline();
 	load_modules(BOARD_MODULES);
 	mount_data();
@@ -4968,11 +4290,9 @@ static void boot(void)
 }
 
 /* Removes what a killed `launcher run` has left: a cgroup or directory that has its number. */
-static int remove_dead_run(int dir, const char *name)
-{
+static int remove_dead_run(int dir, const char *name) {
 	const char *number = after(name, "launcher-run-");
 	i64 pid;
-
 	if (!number || decimal(&number, number + strlen(number), &pid) || !kill((pid_t)pid, 0))
 		return 0;
 	int full = tree_remove_entry(dir, name);
@@ -4984,10 +4304,8 @@ static int remove_dead_run(int dir, const char *name)
 }
 
 /* Removes the cgroup of a row that was killed a moment ago, or with its `launcher up`. */
-static int remove_stale(int dir, const char *name)
-{
+static int remove_stale(int dir, const char *name) {
 	struct timespec moment = { .tv_nsec = 10000000 };
-
 	for (int i = 0; i < 100 && unlinkat(dir, name, AT_REMOVEDIR) && errno == EBUSY; i++) {
 		cgroup_kill(name);
 		nanosleep(&moment, NULL); /* the kernel is still burying its processes */
@@ -4996,12 +4314,9 @@ static int remove_stale(int dir, const char *name)
 }
 
 /* The same place for a process that is not PID 1: `launcher up` and `launcher run`. */
-static void prepare_host(const char *verb, const char *cgroup_base)
-{
-	if (geteuid())
-		die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
+static void prepare_host(const char *verb, const char *cgroup_base) {
+	if (geteuid()) die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
 	char path[64];
-
 	umask(022);
 	if (!is_sealed(path) &&
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
@@ -5011,32 +4326,26 @@ static void prepare_host(const char *verb, const char *cgroup_base)
 }
 
 /* Becomes the one `launcher up` of this machine, and clears what a killed one has left. */
-static void prepare_up(void)
-{
+static void prepare_up(void) {
 	char path[64];
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-
 	signals_hold();
 	prepare_host("up", "launcher");
-	prctl(PR_SET_CHILD_SUBREAPER,
-	      1); /* a dead orphan counts against .pids until it is reaped */
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* dead orphans count against .pids until reaped */
 	journal_open("/proc/self/fd/2");
 	format(path, sizeof path, "%s/lock", host.work);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		die("%s: %m", path);
+	if (fd < 0) die("%s: %m", path);
 	if (fcntl(fd, F_SETLK, &lock)) {
 		fcntl(fd, F_GETLK, &lock);
 		die("process %d supervises the containers of this machine already", lock.l_pid);
 	}
-	for (int i = 0; i < NCONTROLLERS; i++)
-		dir_each(cgroup.base[i], remove_stale);
+	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_stale);
 	introduce();
 }
 
 /* Leaves nothing of `launcher up` behind. */
-static void clear_up(void)
-{
+static void clear_up(void) {
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		dir_each(cgroup.base[i], remove_stale);
@@ -5047,8 +4356,7 @@ static void clear_up(void)
 }
 
 /* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
-static void end_device(int command)
-{
+static void end_device(int command) {
 	say(command == LINUX_REBOOT_CMD_RESTART ? "restarting" : "powering off");
 	kill(-1, SIGKILL);
 	sync();
@@ -5057,8 +4365,7 @@ static void end_device(int command)
 		kernel_reboot(command);
 		_exit(1);
 	}
-	for (;;)
-		pause();
+	for (;;) pause();
 }
 
 /* ---- 16  ask -----------------------------------------------------------------------------------
@@ -5072,10 +4379,7 @@ enum { EXIT_USAGE = 2 };
 
 static unsigned options; /* of the verb: a bit for each first letter; j: --json */
 
-static int option(char letter)
-{
-	return options >> (letter & 31) & 1;
-}
+static int option(char letter) { return options >> (letter & 31) & 1; }
 
 /* clang-format off */
 enum request_kind {
@@ -5107,12 +4411,10 @@ struct reply { /* one packet from the supervisor, as long as its kind needs */
 };
 
 /* Writes all of it to stdout, or dies: a full disk or a closed pipe is not a success. */
-static void print_bytes(const char *s, size_t n)
-{
+static void print_bytes(const char *s, size_t n) {
 	while (n) {
 		ssize_t done = write(STDOUT_FILENO, s, n);
-		if (done < 0)
-			die("writing: %m");
+		if (done < 0) die("writing: %m");
 		s += done;
 		n -= done;
 	}
@@ -5121,8 +4423,7 @@ static void print_bytes(const char *s, size_t n)
 #define print(...) print_bytes(scratch, format(scratch, sizeof scratch, __VA_ARGS__))
 
 /* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
-static void print_text(const char *s)
-{
+static void print_text(const char *s) {
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
 		step = good ? good : 1;
@@ -5138,8 +4439,7 @@ static void print_text(const char *s)
 /* An object: lines of `key value`, or with --json one line of all; `members` counts them. */
 static int members;
 
-static void print_key(const char *key)
-{
+static void print_key(const char *key) {
 	if (option('j'))
 		print("%s\"%s\": ", members++ ? ", " : "{ ", key);
 	else
@@ -5147,32 +4447,26 @@ static void print_key(const char *key)
 }
 
 /* bare: with --json it is no string, but a number or a word of its own. */
-static void print_value(const char *value, int bare)
-{
+static void print_value(const char *value, int bare) {
 	const char *quote = option('j') && !bare ? "\"" : "";
-
 	print("%s", quote);
 	print_text(value);
 	print("%s%s", quote, option('j') ? "" : "\n");
 }
 
-static void print_member(const char *key, const char *value, int bare)
-{
+static void print_member(const char *key, const char *value, int bare) {
 	print_key(key);
 	print_value(value, bare);
 }
 
-static void print_end(void)
-{
+static void print_end(void) {
 	print(option('j') ? " }\n" : "");
 	members = 0;
 }
 
 /* Two units at most: 45s, 3m10s, 7h02m, 12d05h. */
-static const char *print_time(char buf[16], u64 ms)
-{
+static const char *print_time(char buf[16], u64 ms) {
 	u64 s = ms / 1000;
-
 	if (s < 60)
 		format(buf, 16, "%llus", s);
 	else if (s < 3600)
@@ -5184,31 +4478,23 @@ static const char *print_time(char buf[16], u64 ms)
 	return buf;
 }
 
-static const char *print_size(char buf[16], u64 bytes)
-{
+static const char *print_size(char buf[16], u64 bytes) {
 	u64 tenths = bytes * 10 >> 20;
-
 	format(buf, 16, "%llu.%lluM", tenths / 10, tenths % 10);
 	return buf;
 }
 
-static void print_row(const struct row *r)
-{
+static void print_row(const struct row *r) {
 	char pid[16] = "-", up[16] = "-", memory[16] = "-";
-
-	if (r->pid)
-		format(pid, sizeof pid, "%d", r->pid);
-	if (r->up)
-		print_time(up, r->up);
-	if (r->memory)
-		print_size(memory, r->memory);
+	if (r->pid) format(pid, sizeof pid, "%d", r->pid);
+	if (r->up) print_time(up, r->up);
+	if (r->memory) print_size(memory, r->memory);
 	print("%-12s %-10s %6s %7s %8u %7s  %s\n", r->name, r->state, pid, up, r->restarts, memory,
 	      r->note);
 }
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
-static int control_connect(void)
-{
+static int control_connect(void) {
 	struct sockaddr_un places[] = {
 		{ .sun_family = AF_UNIX, .sun_path = "/dev/launcher/control" },
 		{ .sun_family = AF_UNIX, .sun_path = "/run/launcher/control" },
@@ -5216,42 +4502,36 @@ static int control_connect(void)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	for (int i = 0; i < LEN(places); i++)
-		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i]))
-			return fd;
+		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i])) return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		die("nothing is supervised here; 'launcher up' would");
 	die("%s: %m", places[1].sun_path);
 }
 
 /* Sends a request, prints the answer, and returns the exit status that comes with its end. */
-static int ask_supervisor(enum request_kind kind, const char *name)
-{
+static int ask_supervisor(enum request_kind kind, const char *name) {
 	struct request request = { .kind = kind, .follow = option('f') };
 	static struct reply reply;
-
 	if (kind == ASK_SAVE && isatty(STDOUT_FILENO))
 		die("a tar is not for a terminal: launcher save %s >out.tar", name);
 	if (name && format(request.name, sizeof request.name, "%s", name) != strlen(name))
 		die("there is no container '%s'", name);
 	int fd = control_connect();
-	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0)
-		die("asking the supervisor: %m");
+	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0) die("asking the supervisor: %m");
 	if (kind == ASK_PS)
 		print("%-12s %-10s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
 		      "RESTARTS", "MEMORY", "NOTE");
 	for (;;) {
 		ssize_t n = recv(fd, &reply, sizeof reply, 0);
 		size_t size = n - offsetof(struct reply, bytes);
-		if (n < (ssize_t)offsetof(struct reply, bytes))
-			die("the supervisor has gone away");
+		if (n < (ssize_t)offsetof(struct reply, bytes)) die("the supervisor has gone away");
 		if (reply.kind == REPLY_ROW)
 			print_row(&reply.row);
 		else if (reply.kind == REPLY_BYTES)
 			print_bytes(reply.bytes, size);
 		else if (size)
 			say("%.*s", (int)size, reply.bytes);
-		if (reply.kind == REPLY_END)
-			return reply.code;
+		if (reply.kind == REPLY_END) return reply.code;
 	}
 }
 
@@ -5262,11 +4542,9 @@ static int ask_supervisor(enum request_kind kind, const char *name)
  */
 
 /* Names the policy: the hash of its text and of the keys that came from elsewhere. */
-static const char *policy_digest(char to[2 * DIGEST_SIZE + 1])
-{
+static const char *policy_digest(char to[2 * DIGEST_SIZE + 1]) {
 	blake2s_state state;
 	uint8_t digest[DIGEST_SIZE];
-
 	blake2s_init(&state, DIGEST_SIZE);
 	blake2s_update(&state, (const uint8_t *)policy_text, policy_text_end - policy_text);
 	for (const char *const *key = more_keys; *key; key++)
@@ -5275,27 +4553,22 @@ static const char *policy_digest(char to[2 * DIGEST_SIZE + 1])
 	return hex(to, digest, DIGEST_SIZE);
 }
 
-static const struct container *container_named(const char *name)
-{
+static const struct container *container_named(const char *name) {
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
-		if (!strcmp(c->name, name))
-			return c;
+		if (!strcmp(c->name, name)) return c;
 	die("there is no container '%s'", name);
 }
 
-/* The text of the policy; of one container, its row: from its [ to the end of a line that closes it. */
-static int ask_policy(char **argv)
-{
+/* The text of the policy; of one container, its row. */
+static int ask_policy(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1], name[48];
 	const char *from = policy_text, *to = policy_text_end;
-
 	if (argv[0]) {
 		format(name, sizeof name, "= \"%s\",", container_named(argv[0])->name);
 		const char *at = memmem(from, to - from, name, strlen(name));
 		const char *end = at ? memmem(at, to - at, "\n\t},", 4) : NULL;
 		const char *start = at ? memrchr(from, '[', at - from) : NULL;
-		if (!end || !start)
-			die("the row of '%s' does not look like one", argv[0]);
+		if (!end || !start) die("the row of '%s' does not look like one", argv[0]);
 		from = start;
 		to = end + 4;
 	}
@@ -5342,26 +4615,19 @@ static struct {
 	const char *config; /* the configuration of a kernel; NULL: this kernel is asked */
 	size_t size;
 	int missing; /* what is asked, and can't be had */
-} check;
+} checked;
 
-static int feature_asked(const struct feature *f, const struct container *c)
-{
+static int feature_asked(const struct feature *f, const struct container *c) {
 	static const char zeros[64];
-
-	if (f->need == NEED_USERNS && c->userns == HOST)
-		return 0;
+	if (f->need == NEED_USERNS && c->userns == HOST) return 0;
 	return !f->size || memcmp((const char *)c + f->field, zeros, f->size);
 }
 
 /* Does this kernel have it? */
-static int feature_given(const struct feature *f)
-{
+static int feature_given(const struct feature *f) {
 	char text[64];
-
-	if (f->need == NEED_DEVICES)
-		return cgroup.version[NEED_DEVICES];
-	if (f->need == NEED_LANDLOCK)
-		return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+	if (f->need == NEED_DEVICES) return cgroup.version[NEED_DEVICES];
+	if (f->need == NEED_LANDLOCK) return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
 	if (f->need == NEED_LABEL)
 		return file_read(AT_FDCWD, "/proc/self/attr/current", text, sizeof text) > 0;
 	return !access(f->sign, F_OK) ||
@@ -5369,14 +4635,12 @@ static int feature_given(const struct feature *f)
 }
 
 /* "y", "m" or NULL, as the configuration says of the first of its options that it has. */
-static const char *config_says(const char *option)
-{
+static const char *config_says(const char *option) {
 	char line[64];
-
 	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
-		const char *at = memmem(check.config, check.size, line, n);
-		if (at && at + n < check.config + check.size && strchr("ym", at[n]))
+		const char *at = memmem(checked.config, checked.size, line, n);
+		if (at && at + n < checked.config + checked.size && strchr("ym", at[n]))
 			return at[n] == 'y' ? "given" : "module";
 	}
 	return NULL;
@@ -5384,11 +4648,9 @@ static const char *config_says(const char *option)
 
 /* One line: what is asked by whom, and what becomes of it. state NULL: it is missing. */
 static void check_print(const char *name, const char *what, const char *asked, const char *state,
-			const char *takes, int tolerated)
-{
+			const char *takes, int tolerated) {
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
-
-	check.missing += !state && !tolerated;
+	checked.missing += !state && !tolerated;
 	if (option('j')) {
 		print_member("container", name, NO);
 		print_member("knob", what, NO);
@@ -5401,15 +4663,13 @@ static void check_print(const char *name, const char *what, const char *asked, c
 	}
 }
 
-static void check_container(const struct container *c, const char *probe)
-{
+static void check_container(const struct container *c, const char *probe) {
 	char path[96], text[32];
-
 	for (const struct feature *f = features; f < features + LEN(features); f++) {
 		int lacks = f->need < NEEDS && c->tolerate >> f->need & 1;
 		if (feature_asked(f, c))
 			check_print(c->name, f->name, "yes",
-				    check.config       ? config_says(f->option)
+				    checked.config     ? config_says(f->option)
 				    : feature_given(f) ? "given"
 						       : NULL,
 				    f->option, lacks);
@@ -5418,13 +4678,12 @@ static void check_container(const struct container *c, const char *probe)
 		const struct io *disk = c->io.max;
 		const char *asked = NULL, *state = NULL;
 		const char *takes = *k->option ? k->option : controllers[k->need].option;
-		if (k->kind != DISK)
+		if (k->kind != KNOB_DISK)
 			asked = knob_asked(k, c, 0, text);
 		else if (disk)
 			asked = knob_asked(k, disk, 1, text);
-		if (!asked)
-			continue;
-		if (check.config)
+		if (!asked) continue;
+		if (checked.config)
 			state = config_says(strstr(takes, "CONFIG_") ? takes
 								     : controllers[k->need].option);
 		else if (cgroup.version[k->need] && knob_given(k, probe, c, path))
@@ -5438,50 +4697,43 @@ static void check_container(const struct container *c, const char *probe)
 }
 
 /* A file with the configuration of a kernel. */
-static void config_open(const char *path)
-{
+static void config_open(const char *path) {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st))
-		die("%s: %m", path);
-	check.size = (size_t)st.st_size;
-	check.config = mmap(NULL, check.size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (check.config == MAP_FAILED || !memmem(check.config, check.size, "CONFIG_", 7))
+	if (fd < 0 || fstat(fd, &st)) die("%s: %m", path);
+	checked.size = (size_t)st.st_size;
+	checked.config = mmap(NULL, checked.size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (checked.config == MAP_FAILED || !memmem(checked.config, checked.size, "CONFIG_", 7))
 		die("%s: no configuration of a kernel", path);
 }
 
-/* What each container asks, and what it will get: here, or by --kernel-config from another kernel. */
-static int ask_check(char **argv)
-{
+/* What each container asks, and what it gets: here, or from a kernel of that configuration. */
+static int ask_check(char **argv) {
 	const struct container *only = NULL;
 	char probe[32];
-
 	if (option('k'))
 		config_open(argv[0] ? argv[0] : "");
 	else if (argv[0])
 		only = container_named(argv[0]);
 	format(probe, sizeof probe, "launcher-run-%d", getpid());
-	if (!check.config && geteuid())
+	if (!checked.config && geteuid())
 		die("'launcher check' tries what a container needs: it has to be root");
-	if (!check.config)
-		cgroup_open(".");
-	for (int i = 0; i < NCONTROLLERS; i++)
+	if (!checked.config) cgroup_open(".");
+	for (int i = 0; i < NCONTROLLERS && !checked.config; i++)
 		mkdirat(cgroup.base[i], probe, 0755);
 	if (!option('j'))
 		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
-		      "MISSING");
+		      "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
-		if (!only || only == c)
-			check_container(c, probe);
-	for (int i = 0; i < LEN(interfaces) && !check.config; i++)
+		if (!only || only == c) check_container(c, probe);
+	for (int i = 0; i < LEN(interfaces) && !checked.config; i++)
 		check_print("-", interfaces[i].name, "yes",
 			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
 				? "emulated"
 				: "given",
 			    interfaces[i].since, NO);
-	cgroup_remove(probe);
-	return !!check.missing;
+	if (!checked.config) cgroup_remove(probe);
+	return !!checked.missing;
 }
 
 /* ---- 18  verbs ---------------------------------------------------------------------------------
@@ -5490,34 +4742,28 @@ static int ask_check(char **argv)
  * nobody do their work here.
  */
 
-static int any_name(int dir, const char *name)
-{
+static int any_name(int dir, const char *name) {
 	(void)dir, (void)name;
 	return 1;
 }
 
 /* A file that is named on the command line is no part of this program, whatever it is called. */
-static const char *as_path(const char *file)
-{
+static const char *as_path(const char *file) {
 	static char path[PATH_MAX];
-
 	format(path, sizeof path, "%s%s", strchr(file, '/') ? "" : "./", file);
 	return path;
 }
 
 /* All signals, blocked: they wait for the verb to be in order again. */
-static sigset_t signals_all(void)
-{
+static sigset_t signals_all(void) {
 	sigset_t all;
-
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	return all;
 }
 
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
-static int ask_unpack(char **argv)
-{
+static int ask_unpack(char **argv) {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
 	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -5525,14 +4771,11 @@ static int ask_unpack(char **argv)
 
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
 		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
-	while (n > 1 && into[n - 1] == '/')
-		into[--n] = '\0';
+	while (n > 1 && into[n - 1] == '/') into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
-	if (image_find(&image, as_path(argv[0]), NO))
-		die("%s: %s", argv[0], image.why);
-	if (mkdir(temporary, 0755))
-		die("%s: %m", temporary);
+	if (image_find(&image, as_path(argv[0]), NO)) die("%s: %s", argv[0], image.why);
+	if (mkdir(temporary, 0755)) die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
 	int failed = unpack(&image, dir, NULL, &signals);
@@ -5548,30 +4791,23 @@ static int ask_unpack(char **argv)
 }
 
 /* Waits for a child of `run`, says its last words, and returns its exit status. */
-static int run_wait(struct task *task, const sigset_t *signals)
-{
+static int run_wait(struct task *task, const sigset_t *signals) {
 	char last_words[320];
 	int code = task_wait(task, signals, NO, last_words, sizeof last_words);
-
-	if (*last_words && code < 128)
-		log_line(journal.as, last_words, strlen(last_words));
+	if (*last_words && code < 128) log_line(journal.as, last_words, strlen(last_words));
 	return code;
 }
 
 /* Clears what runs that were killed have left, here and there. */
-static void run_tidy(void)
-{
+static void run_tidy(void) {
 	int dir = open("/run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
 	dir_each(dir, remove_dead_run);
 	close(dir);
-	for (int i = 0; i < NCONTROLLERS; i++)
-		dir_each(cgroup.base[i], remove_dead_run);
+	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_dead_run);
 }
 
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
-static int ask_run(char **argv)
-{
+static int ask_run(char **argv) {
 	static const int stdio[3] = { 0, 1, 2 };
 	const char *name = host.work + strlen("/run/");
 	struct container c = run;
@@ -5583,24 +4819,18 @@ static int ask_run(char **argv)
 	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
 	c.name = name;
 	c.image = as_path(argv[0]);
-	if (argv[skip])
-		c.command = (const char *const *)(argv + skip);
+	if (argv[skip]) c.command = (const char *const *)(argv + skip);
 	signals = signals_all();
 	prepare_host("run", ".");
 	run_tidy();
-	if ((failed = cgroup_make(name, &c)))
-		say("%s", cgroup.why);
+	if ((failed = cgroup_make(name, &c))) say("%s", cgroup.why);
 	if (!failed && (failed = container_unpack(&c, &task)))
 		say("a process to unpack in: %s", strerror(-failed));
 	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
 		say("%s", cgroup.why);
-	if (!failed) {
-		failed = container_start(&c, stdio, &task);
-		if (failed)
-			say("a process for the container: %s", strerror(-failed));
-		else
-			code = run_wait(&task, &signals);
-	}
+	if (!failed && (failed = container_start(&c, stdio, &task)))
+		say("a process for the container: %s", strerror(-failed));
+	if (!failed) code = run_wait(&task, &signals);
 	if (cgroup_oom_kills(name))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
@@ -5609,8 +4839,7 @@ static int ask_run(char **argv)
 	return code;
 }
 
-static int ask_up(char **argv)
-{
+static int ask_up(char **argv) {
 	if (argv[0]) {
 		host.images = argv[0];
 		format(paths.data, sizeof paths.data, "%s/data", argv[0]);
@@ -5621,17 +4850,13 @@ static int ask_up(char **argv)
 }
 
 /* One line of `inspect -l`. */
-static void print_entry(const struct tar *t)
-{
+static void print_entry(const struct tar *t) {
 	static const char bits[] = "rwxrwxrwx", kinds_of[] = "-hlcbdp", special[] = "tss";
 	char mode[11] = "?", owner[24], size[24];
-
 	mode[0] = t->type >= '0' && t->type <= '6' ? kinds_of[t->type - '0'] : '-';
-	for (int i = 0; i < 9; i++)
-		mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
+	for (int i = 0; i < 9; i++) mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
 	for (int i = 0; i < 3; i++)
-		if (t->mode >> (9 + i) & 1)
-			mode[9 - 3 * i] = special[i];
+		if (t->mode >> (9 + i) & 1) mode[9 - 3 * i] = special[i];
 	mode[10] = '\0';
 	format(owner, sizeof owner, "%lld:%lld", t->uid, t->gid);
 	format(size, sizeof size, "%lld", t->size);
@@ -5652,8 +4877,7 @@ static void print_entry(const struct tar *t)
 }
 
 /* Who has signed the image, and whether that counts here: for people, or as two members. */
-static void print_signer(const struct image *m)
-{
+static void print_signer(const struct image *m) {
 	char number[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
 			  : m->trusted ? "known here"
@@ -5662,19 +4886,15 @@ static void print_signer(const struct image *m)
 	if (m->header.comment)
 		format(line, sizeof line, "key %s, %s", hex(number, m->signer, KEY_NUMBER), how);
 	print_value(option('j') ? number : line, NO);
-	if (option('j'))
-		print_member("trusted", m->trusted ? "true" : "false", YES);
+	if (option('j')) print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
 /* What an image says of itself; -l: and what is in it. */
-static int ask_inspect(char **argv)
-{
+static int ask_inspect(char **argv) {
 	const struct header *h = &image.header;
 	char digest[2 * DIGEST_SIZE + 1], buf[24];
 	const char *value;
-
-	if (image_find(&image, as_path(argv[0]), YES))
-		die("%s: %s", argv[0], image.why);
+	if (image_find(&image, as_path(argv[0]), YES)) die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
 	print_key("signer");
 	print_signer(&image);
@@ -5682,32 +4902,25 @@ static int ask_inspect(char **argv)
 	for (int i = 0; i < LEN(header_keys) && h->chunk; i++) {
 		const struct header_key *k = &header_keys[i];
 		int is_list = option('j') && k->count;
-		if (is_list)
-			print_key(k->name);
+		if (is_list) print_key(k->name);
 		print(is_list ? "[" : "");
 		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
-			if (!is_list)
-				print_key(k->name);
+			if (!is_list) print_key(k->name);
 			print(is_list && n ? ", " : "");
 			print_value(value, k->is_number);
 		}
 		print(is_list ? "]" : "");
 	}
 	print_end();
-	if (option('l') && unpack(&image, -1, print_entry, NULL))
-		die("%s: %s", argv[0], image.why);
+	if (option('l') && unpack(&image, -1, print_entry, NULL)) die("%s: %s", argv[0], image.why);
 	return 0;
 }
 
 /* Would this launcher take the image? It is unpacked into a place that goes away with it. */
-static int ask_verify(char **argv)
-{
+static int ask_verify(char **argv) {
 	int failed = image_find(&image, as_path(argv[0]), NO);
-
-	if (!failed)
-		failed = unpack(&image, -1, NULL, NULL);
-	if (failed && !option('j'))
-		die("%s: %s", argv[0], image.why);
+	if (!failed) failed = unpack(&image, -1, NULL, NULL);
+	if (failed && !option('j')) die("%s: %s", argv[0], image.why);
 	if (!option('j')) {
 		print("%s: ok; signer: ", argv[0]);
 		print_signer(&image);
@@ -5724,8 +4937,7 @@ static int ask_verify(char **argv)
 	return !!failed;
 }
 
-static int ask_version(char **argv)
-{
+static int ask_version(char **argv) {
 	(void)argv;
 	print("launcher %s for %s\n", VERSION, BOARD_NAME);
 	return 0;
@@ -5760,8 +4972,7 @@ static const struct verb {
 };
 /* clang-format on */
 
-static int help(void)
-{
+static int help(void) {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
 	for (int i = 0; i < LEN(verbs); i++)
 		print("  %-9s%-23s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
@@ -5774,13 +4985,10 @@ static int help(void)
 }
 
 /* Does what the command line says. Returns an exit status, or SUPERVISE. */
-static int ask(int argc, char **argv)
-{
+static int ask(int argc, char **argv) {
 	const char *name = argc > 1 ? argv[1] : "help";
 	const struct verb *v = verbs, *end = verbs + LEN(verbs);
-
-	while (v < end && strcmp(v->name, name))
-		v++;
+	while (v < end && strcmp(v->name, name)) v++;
 	if (v == end) {
 		say("there is no verb '%s'; 'launcher help' lists them", name);
 		return EXIT_USAGE;
@@ -5793,8 +5001,7 @@ static int ask(int argc, char **argv)
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
-	if (v->asks != ASK_SELF)
-		return ask_supervisor(v->asks, argc ? argv[0] : NULL);
+	if (v->asks != ASK_SELF) return ask_supervisor(v->asks, argc ? argv[0] : NULL);
 	return v->run ? v->run(argv) : help();
 }
 
@@ -5827,10 +5034,8 @@ static struct {
 enum { NAMES = 64 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
 
 /* Ends the conversation, and this process. */
-static _Noreturn void save_end(int code, const char *sentence)
-{
+static _Noreturn void save_end(int code, const char *sentence) {
 	struct reply *r = &saver.reply;
-
 	if (saver.filled)
 		send(saver.client, r, offsetof(struct reply, bytes) + saver.filled, MSG_NOSIGNAL);
 	r->kind = REPLY_END;
@@ -5842,36 +5047,28 @@ static _Noreturn void save_end(int code, const char *sentence)
 
 #define save_die(...) save_end(1, words(__VA_ARGS__))
 
-static void save_bytes(const void *from, size_t n)
-{
+static void save_bytes(const void *from, size_t n) {
 	struct reply *r = &saver.reply;
-
 	for (size_t at = 0, piece; at < n; at += piece) {
 		piece = min(n - at, sizeof r->bytes - saver.filled);
 		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
 		saver.filled += piece;
-		if (saver.filled < sizeof r->bytes)
-			continue;
+		if (saver.filled < sizeof r->bytes) continue;
 		if (send(saver.client, r, sizeof *r, MSG_NOSIGNAL) < 0)
 			_exit(1); /* nobody listens any more */
 		saver.filled = 0;
 	}
 }
 
-static void save_zeros(size_t n)
-{
+static void save_zeros(size_t n) {
 	static const char zeros[2 * TAR_BLOCK];
-
 	save_bytes(zeros, n);
 }
 
 /* Keeps the path of the entry for later. Returns where it is. */
-static size_t save_name(char kind)
-{
+static size_t save_name(char kind) {
 	size_t at = saver.names_end, n = strlen(saver.path) + 1;
-
-	if (n + 1 > NAMES - at)
-		save_die("more than %d MiB of names", NAMES >> 20);
+	if (n + 1 > NAMES - at) save_die("more than %d MiB of names", NAMES >> 20);
 	saver.names[at] = kind;
 	memcpy(saver.names + at + 1, saver.path, n);
 	saver.names_end += n + 1;
@@ -5879,12 +5076,9 @@ static size_t save_name(char kind)
 }
 
 /* An extended record, "LENGTH KEY=VALUE\n": the length counts its own digits. */
-static void save_record(const char *key, const char *name, const void *value, size_t size)
-{
+static void save_record(const char *key, const char *name, const void *value, size_t size) {
 	size_t n = strlen(key) + strlen(name) + size + 3, digits = 1;
-
-	for (size_t most = 10; n + digits >= most; most *= 10)
-		digits++;
+	for (size_t most = 10; n + digits >= most; most *= 10) digits++;
 	if (n + digits > sizeof saver.pax - saver.pax_size)
 		save_die("%s: its attributes are larger than %d bytes", saver.path, PAX_MAX);
 	char *to = saver.pax + saver.pax_size;
@@ -5894,50 +5088,38 @@ static void save_record(const char *key, const char *name, const void *value, si
 	saver.pax_size += n + digits;
 }
 
-static void save_attributes(int fd)
-{
+static void save_attributes(int fd) {
 	static char list[PAX_MAX], value[PAX_MAX];
 	ssize_t n = flistxattr(fd, list, sizeof list);
-
 	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
 		ssize_t size = fgetxattr(fd, name, value, sizeof value);
-		if (size < 0)
-			save_die("%s: attribute %s: %m", saver.path, name);
+		if (size < 0) save_die("%s: attribute %s: %m", saver.path, name);
 		save_record("SCHILY.xattr.", name, value, size);
 	}
 }
 
 /* Octal digits, or the number itself where they are too few: the first byte tells, 0x80. */
-static void save_number(char *field, int digits, u64 n)
-{
+static void save_number(char *field, int digits, u64 n) {
 	int is_large = n >> 3 * digits != 0;
-
 	for (int i = digits - !is_large; i >= 0; i--, n >>= is_large ? 8 : 3)
 		field[i] = (char)(is_large ? n : '0' + (n & 7));
-	if (is_large)
-		field[0] = (char)0x80;
+	if (is_large) field[0] = (char)0x80;
 }
 
 /* An owner as the container knows it; whom it does not know has made places for mounts: root. */
-static unsigned save_owner(unsigned id)
-{
+static unsigned save_owner(unsigned id) {
 	return !saver.ids || id - (unsigned)saver.ids < IDS ? id - (unsigned)saver.ids : 0;
 }
 
 /* A name that may be too long for its field. Nothing ends it where it just fits. */
-static void save_text(char *field, const char *key, const char *text)
-{
+static void save_text(char *field, const char *key, const char *text) {
 	size_t n = strlen(text);
-
-	if (n > 100)
-		save_record(key, "", text, n);
+	if (n > 100) save_record(key, "", text, n);
 	memcpy(field, text, min(n, 100));
 }
 
-static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64 size)
-{
+static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64 size) {
 	unsigned sum = 0;
-
 	save_number(h + 100, 7, st->st_mode & 07777);
 	save_number(h + 108, 7, save_owner(st->st_uid));
 	save_number(h + 116, 7, save_owner(st->st_gid));
@@ -5946,18 +5128,15 @@ static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64
 	h[156] = type;
 	memcpy(h + 257, "ustar\00000", 8);
 	memset(h + 148, ' ', 8);
-	for (int i = 0; i < TAR_BLOCK; i++)
-		sum += (unsigned char)h[i];
+	for (int i = 0; i < TAR_BLOCK; i++) sum += (unsigned char)h[i];
 	save_number(h + 148, 6, sum);
 	h[154] = '\0';
 	save_bytes(h, TAR_BLOCK);
 }
 
 /* Writes the header of an entry, with an extended one in front if it needs that. */
-static void save_entry(const struct stat *st, char type, const char *link, u64 size)
-{
+static void save_entry(const struct stat *st, char type, const char *link, u64 size) {
 	char h[TAR_BLOCK] = { 0 }, extended[TAR_BLOCK] = "PaxHeader";
-
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
 	if (saver.pax_size) {
@@ -5970,10 +5149,8 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 }
 
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
-static const char *save_link(const struct stat *st)
-{
+static const char *save_link(const struct stat *st) {
 	unsigned at = (unsigned)(st->st_ino * 2654435761U) % LINKS;
-
 	for (unsigned i = 0; i < LINKS; i++, at = (at + 1) % LINKS) {
 		struct link *l = &saver.links[at];
 		if (!l->name) {
@@ -5987,17 +5164,13 @@ static const char *save_link(const struct stat *st)
 }
 
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
-static void save_data(int fd, u64 size)
-{
+static void save_data(int fd, u64 size) {
 	int cut = NO;
-
 	for (u64 at = 0, n; at < size; at += n) {
 		n = min(size - at, sizeof saver.data);
 		ssize_t got = read(fd, saver.data, n);
-		if (got < 0)
-			save_die("%s: %m", saver.path);
-		if (!got)
-			memset(saver.data, 0, n);
+		if (got < 0) save_die("%s: %m", saver.path);
+		if (!got) memset(saver.data, 0, n);
 		cut |= !got;
 		n = got ? (u64)got : n;
 		save_bytes(saver.data, n);
@@ -6007,12 +5180,10 @@ static void save_data(int fd, u64 size)
 }
 
 /* Saves a file or directory, if it still is one. A directory is walked later. */
-static void save_open(int dir, const char *name)
-{
+static void save_open(int dir, const char *name) {
 	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
 	const char *other;
-
 	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
 		saver.changed++;
 	} else if (S_ISDIR(st.st_mode)) {
@@ -6027,16 +5198,13 @@ static void save_open(int dir, const char *name)
 		save_entry(&st, '0', "", st.st_size);
 		save_data(fd, st.st_size);
 	}
-	if (fd >= 0)
-		close(fd);
+	if (fd >= 0) close(fd);
 }
 
 /* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
-static int save_one(int dir, const char *name)
-{
+static int save_one(int dir, const char *name) {
 	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
 	struct stat st;
-
 	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
@@ -6050,10 +5218,8 @@ static int save_one(int dir, const char *name)
 	return 0;
 }
 
-static void save_children(const char *path)
-{
+static void save_children(const char *path) {
 	int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
-
 	if (fd < 0) {
 		saver.changed++;
 		return;
@@ -6064,14 +5230,12 @@ static void save_children(const char *path)
 }
 
 /* Walks the tree, directory by directory, as they are found. */
-static _Noreturn void save(void)
-{
+static _Noreturn void save(void) {
 	format(saver.path, sizeof saver.path, ".");
 	save_open(saver.root, ".");
 	for (char *name = saver.names; name < saver.names + saver.names_end;
 	     name += strlen(name) + 1)
-		if (*name == 'd')
-			save_children(name + 1);
+		if (*name == 'd') save_children(name + 1);
 	save_zeros(2 * TAR_BLOCK);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
@@ -6082,30 +5246,25 @@ static _Noreturn void save(void)
  * Starts a child that sends the root of a container, which the task is PID 1 of, to a client. The
  * descriptors stay the caller's. Returns 0 or -errno.
  */
-static int save_start(int client, const struct task *task, u64 ids)
-{
+static int save_start(int client, const struct task *task, u64 ids) {
 	struct task child;
-	char path[32];
 	int parent = task_fork(&child, 0, NULL);
-
 	if (parent > 0) {
 		close(child.report);
 		close(child.pidfd);
 	}
-	if (parent)
-		return parent < 0 ? parent : 0;
-	format(path, sizeof path, "/proc/%d/root", task->pid);
+	if (parent) return parent < 0 ? parent : 0;
 	saver.client = client;
 	saver.ids = ids;
 	saver.reply.kind = REPLY_BYTES;
 	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
-	saver.root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (saver.root < 0 || syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0))
+	saver.root = open(words("/proc/%d/root", task->pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (saver.root < 0 ||
+	    (syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0) && errno != ENOSYS))
 		save_die("its root: %m");
 	saver.names = mmap(NULL, NAMES + LINKS * sizeof *saver.links, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (saver.names == MAP_FAILED)
-		save_die("memory: %m");
+	if (saver.names == MAP_FAILED) save_die("memory: %m");
 	saver.links = (struct link *)(void *)(saver.names + NAMES);
 	save();
 }
@@ -6174,34 +5333,29 @@ static u64 end_by;      /* when patience with that ends */
 
 enum source { FROM_SIGNALS, FROM_CONTROL, FROM_CLIENT, FROM_REPORT, FROM_LOG };
 
-static const struct container *row_of(const struct instance *i)
-{
+static const struct container *row_of(const struct instance *i) {
 	return &containers[i - instances];
 }
 
 /* The loop shall look at fd, which is that of a source and its index. EPOLL_CTL_ADD or _MOD. */
-static void watch(int how, int fd, uint32_t events, enum source source, int index)
-{
+static void watch(int how, int fd, uint32_t events, enum source source, int index) {
 	struct epoll_event event = { .events = events };
-
 	event.data.u64 = (u64)source << 32 | (uint32_t)index;
-	if (epoll_ctl(poller, how, fd, &event))
-		say("watching a descriptor: %m");
+	if (epoll_ctl(poller, how, fd, &event)) say("watching a descriptor: %m");
 }
 
 #define note(i, ...) format((i)->note, sizeof(i)->note, __VA_ARGS__)
 
-static void signal_task(struct instance *i, int signal)
-{
-	if (i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0))
-		say("%s: signal %d: %m", row_of(i)->name, signal);
+static void signal_task(struct instance *i, int signal) {
+	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
+	if (failed && errno == ENOSYS)
+		failed = kill(i->task.pid, signal); /* it is not reaped yet */
+	if (failed) say("%s: signal %d: %m", row_of(i)->name, signal);
 }
 
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
-static void release(struct instance *i)
-{
+static void release(struct instance *i) {
 	int users = 0;
-
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
 		users += k != i && k->root == i->root && k->state != IS_DONE;
 	if (i->root->unpacked && !users) {
@@ -6213,21 +5367,16 @@ static void release(struct instance *i)
 
 /* -- actions: what happens to an instance; each returns the state that comes next -- */
 
-static enum state stay(struct instance *i)
-{
-	return i->state;
-}
+static enum state stay(struct instance *i) { return i->state; }
 
-static enum state wait_turn(struct instance *i)
-{
+static enum state wait_turn(struct instance *i) {
 	i->wanted = YES;
 	i->left_out = NO;
 	i->deadline = 0;
 	return IS_WAITING;
 }
 
-static enum state finish(struct instance *i)
-{
+static enum state finish(struct instance *i) {
 	i->wanted = NO;
 	i->deadline = 0;
 	i->delay = 0;
@@ -6236,12 +5385,10 @@ static enum state finish(struct instance *i)
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
-static enum state conclude(struct instance *i, int failed)
-{
+static enum state conclude(struct instance *i, int failed) {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
 		return finish(i);
@@ -6255,49 +5402,40 @@ static enum state conclude(struct instance *i, int failed)
 	return IS_BACKING_OFF;
 }
 
-static enum state retry(struct instance *i)
-{
+static enum state retry(struct instance *i) {
 	i->restarts++;
 	return wait_turn(i);
 }
 
 /* Takes charge of the task that was just started; or, with an error, of there being none. */
-static enum state begin(struct instance *i, int failed, enum state next)
-{
+static enum state begin(struct instance *i, int failed, enum state next) {
 	if (failed) {
 		note(i, "no process for it: %s", strerror(-failed));
 		return conclude(i, YES);
 	}
-	if (next == IS_UNPACKING)
-		i->root->unpacker = i;
+	if (next == IS_UNPACKING) i->root->unpacker = i;
 	watch(EPOLL_CTL_ADD, i->task.report, EPOLLIN, FROM_REPORT, i - instances);
 	i->deadline = next == IS_STARTING ? now() + START_LIMIT : 0;
 	return next;
 }
 
-static enum state build(struct instance *i)
-{
+static enum state build(struct instance *i) {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	int stdio[3] = { null, i->log[1], i->log[1] };
 	static const int console[3] = { 0, 1, 2 };
-
 	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
 	int refused = cgroup_devices(row_of(i)->name, row_of(i)), failed = 0;
 	if (!refused)
 		failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
-	if (null >= 0)
-		close(null);
-	if (!refused)
-		return begin(i, failed, IS_STARTING);
+	if (null >= 0) close(null);
+	if (!refused) return begin(i, failed, IS_STARTING);
 	note(i, "%s", cgroup.why);
 	return conclude(i, YES);
 }
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
-static enum state launch(struct instance *i)
-{
+static enum state launch(struct instance *i) {
 	const struct container *c = row_of(i);
-
 	i->status = 125; /* until it is known better */
 	if (c->console && !isatty(STDIN_FILENO)) {
 		note(i, "has the console, and there is none");
@@ -6308,24 +5446,20 @@ static enum state launch(struct instance *i)
 		note(i, "%s", cgroup.why);
 		return conclude(i, YES);
 	}
-	if (i->root->unpacked)
-		return build(i);
+	if (i->root->unpacked) return build(i);
 	i->oom_kills = cgroup_oom_kills(c->name);
 	return begin(i, container_unpack(c, &i->task), IS_UNPACKING);
 }
 
-static enum state up(struct instance *i)
-{
+static enum state up(struct instance *i) {
 	i->deadline = 0;
 	say("%s: up", row_of(i)->name);
 	return IS_UP;
 }
 
 /* Explains the end of a task: its last words, else the limit that it hit, else its status. */
-static void explain(struct instance *i, const char *last_words)
-{
+static void explain(struct instance *i, const char *last_words) {
 	int killed = i->status > 128 && i->status <= 128 + 64;
-
 	if (*last_words)
 		note(i, "%s", last_words);
 	else if (cgroup_oom_kills(row_of(i)->name) > i->oom_kills)
@@ -6336,16 +5470,11 @@ static void explain(struct instance *i, const char *last_words)
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i)
-{
-	return conclude(i, i->status != 0);
-}
+static enum state ended(struct instance *i) { return conclude(i, i->status != 0); }
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
-static void settle_root(struct instance *i)
-{
-	if (i->root->unpacker != i)
-		return;
+static void settle_root(struct instance *i) {
+	if (i->root->unpacker != i) return;
 	i->root->unpacker = NULL;
 	i->root->unpacked = !i->status;
 	if (i->status)
@@ -6354,33 +5483,26 @@ static void settle_root(struct instance *i)
 		say("%s: unpacked in %llu ms", row_of(i)->image, now() - i->since);
 }
 
-static enum state unpacked(struct instance *i)
-{
+static enum state unpacked(struct instance *i) {
 	settle_root(i);
-	if (i->status)
-		return conclude(i, YES);
+	if (i->status) return conclude(i, YES);
 	note(i, "%s", "");
 	return build(i);
 }
 
-static enum state kill_all(struct instance *i)
-{
-	cgroup_kill(row_of(i)->name);
+static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
 	i->deadline = now() + KILL_AGAIN;
 	return i->state;
 }
 
-static enum state abandon(struct instance *i)
-{
+static enum state abandon(struct instance *i) {
 	say("%s: not started after %d s", row_of(i)->name, START_LIMIT / 1000);
 	return kill_all(i);
 }
 
-static enum state terminate(struct instance *i)
-{
+static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
-
 	i->wanted = NO;
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
@@ -6391,20 +5513,17 @@ static enum state terminate(struct instance *i)
 	return IS_STOPPING;
 }
 
-static enum state want(struct instance *i)
-{
+static enum state want(struct instance *i) {
 	i->wanted = YES;
 	return i->state;
 }
 
-static enum state unwant(struct instance *i)
-{
+static enum state unwant(struct instance *i) {
 	i->wanted = NO;
 	return i->state;
 }
 
-static enum state stopped(struct instance *i)
-{
+static enum state stopped(struct instance *i) {
 	settle_root(i);
 	say("%s: stopped, %s", row_of(i)->name, i->note);
 	return i->wanted ? retry(i) : finish(i);
@@ -6429,19 +5548,13 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 
 RULE(rule_reactions, "a state has no action for an event");
 #define CHECK_CELL(state, event)                                                                   \
-	if (!reactions[state][event])                                                              \
-		rule_reactions();
+	if (!reactions[state][event]) rule_reactions();
 #define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
 
-static __attribute__((used)) void rules_of_reactions(void)
-{
-	STATES(CHECK_ROW)
-}
+static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
-static void happen(struct instance *i, enum event event)
-{
+static void happen(struct instance *i, enum event event) {
 	enum state next = reactions[i->state][event](i);
-
 	if (next != i->state) {
 		i->state = next;
 		i->since = now();
@@ -6449,31 +5562,22 @@ static void happen(struct instance *i, enum event event)
 }
 
 /* A report pipe is readable: end of file says that the work is done; words stay there for later. */
-static void on_report(struct instance *i)
-{
+static void on_report(struct instance *i) {
 	struct pollfd pipe = { .fd = i->task.report, .events = POLLIN };
-
-	if (!i->task.pid || poll(&pipe, 1, 0) <= 0)
-		return;
+	if (!i->task.pid || poll(&pipe, 1, 0) <= 0) return;
 	epoll_ctl(poller, EPOLL_CTL_DEL, i->task.report, NULL);
-	if (!(pipe.revents & POLLIN) && i->root->unpacker != i)
-		happen(i, ON_EXECED);
+	if (!(pipe.revents & POLLIN) && i->root->unpacker != i) happen(i, ON_EXECED);
 }
 
-static void on_log(struct instance *i)
-{
+static void on_log(struct instance *i) {
 	struct ring *r = &rings[i - instances];
-
-	if (ring_fill(r, i->log[0]) > 0)
-		ring_show(r, row_of(i)->name);
+	if (ring_fill(r, i->log[0]) > 0) ring_show(r, row_of(i)->name);
 }
 
 /* The task of i has been reaped: its last output, its last words, then what that means. */
-static void on_exit_of(struct instance *i, const siginfo_t *end)
-{
+static void on_exit_of(struct instance *i, const siginfo_t *end) {
 	char last_words[320];
 	struct ring *r = &rings[i - instances];
-
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
 		ring_show(r, row_of(i)->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
@@ -6492,21 +5596,17 @@ static void on_exit_of(struct instance *i, const siginfo_t *end)
 }
 
 /* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
-static void on_children(void)
-{
+static void on_children(void) {
 	for (;;) {
 		siginfo_t end = { 0 };
-		if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG) || !end.si_pid)
-			return;
+		if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG) || !end.si_pid) return;
 		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].task.pid == end.si_pid)
-				on_exit_of(&instances[i], &end);
+			if (instances[i].task.pid == end.si_pid) on_exit_of(&instances[i], &end);
 	}
 }
 
 /* The first instance that keeps a waiting one from starting; NULL if there is none. */
-static const struct instance *waits_for(const struct instance *i)
-{
+static const struct instance *waits_for(const struct instance *i) {
 	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
 		if (instances[*row].state != IS_UP && !instances[*row].left_out)
 			return &instances[*row];
@@ -6514,18 +5614,15 @@ static const struct instance *waits_for(const struct instance *i)
 }
 
 /* Has every container that needs this one stopped? */
-static int is_last(const struct instance *i)
-{
+static int is_last(const struct instance *i) {
 	for (int k = 0; k < NCONTAINERS; k++)
 		for (const int *row = containers[k].after; row && *row >= 0; row++)
-			if (*row == i - instances && instances[k].state != IS_DONE)
-				return 0;
+			if (*row == i - instances && instances[k].state != IS_DONE) return 0;
 	return 1;
 }
 
 /* Starts what can start and, at the end, stops what can stop, until nothing more changes. */
-static void settle(void)
-{
+static void settle(void) {
 	for (int changed = 1; changed;) {
 		changed = 0;
 		for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
@@ -6540,10 +5637,8 @@ static void settle(void)
 }
 
 /* Delivers the time-outs that are due. */
-static void expire(void)
-{
+static void expire(void) {
 	u64 time = now();
-
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
 		if (i->deadline && i->deadline <= time) {
 			i->deadline = 0;
@@ -6552,13 +5647,10 @@ static void expire(void)
 }
 
 /* Milliseconds until something is due, as epoll_wait(2) wants them: -1 if nothing ever is. */
-static int next_due(void)
-{
+static int next_due(void) {
 	u64 time = now(), next = ending ? end_by : 0;
-
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->deadline && (!next || i->deadline < next))
-			next = i->deadline;
+		if (i->deadline && (!next || i->deadline < next)) next = i->deadline;
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
@@ -6578,17 +5670,14 @@ static struct client {
 	u64 since;
 } clients[8];
 
-static void client_drop(struct client *c)
-{
+static void client_drop(struct client *c) {
 	close(c->fd);
 	c->fd = 0;
 }
 
 /* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
-static int client_send(struct client *c, const struct reply *reply, size_t size)
-{
-	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return 1;
+static int client_send(struct client *c, const struct reply *reply, size_t size) {
+	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 1;
 	if (errno == EAGAIN)
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, FROM_CLIENT, c - clients);
 	else
@@ -6597,27 +5686,20 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 }
 
 /* The last packet: an exit status, and a sentence if it is not zero. */
-static void client_end(struct client *c, int code, const char *sentence)
-{
+static void client_end(struct client *c, int code, const char *sentence) {
 	struct reply reply = { .kind = REPLY_END, .code = code };
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%s", sentence);
-
-	if (client_send(c, &reply, offsetof(struct reply, bytes) + n))
-		client_drop(c);
+	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_drop(c);
 }
 
 /* The same for a request that is over before it began, which nobody serves later. */
-static void client_refuse(struct client *c, int code, const char *sentence)
-{
+static void client_refuse(struct client *c, int code, const char *sentence) {
 	client_end(c, code, sentence);
-	if (c->fd)
-		client_drop(c);
+	if (c->fd) client_drop(c);
 }
 
-static void row_fill(struct row *r, const struct instance *i)
-{
+static void row_fill(struct row *r, const struct instance *i) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
-
 	format(r->name, sizeof r->name, "%s", row_of(i)->name);
 	format(r->state, sizeof r->state, "%s", state_names[i->state]);
 	r->pid = i->task.pid;
@@ -6633,41 +5715,32 @@ static void row_fill(struct row *r, const struct instance *i)
 		format(r->note, sizeof r->note, "%s", i->note);
 }
 
-static void serve_ps(struct client *c)
-{
+static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
-
 	for (; c->index < NCONTAINERS; c->index++) {
 		row_fill(&reply.row, &instances[c->index]);
-		if (!client_send(c, &reply, sizeof reply))
-			return;
+		if (!client_send(c, &reply, sizeof reply)) return;
 	}
 	client_end(c, 0, "");
 }
 
-static void serve_logs(struct client *c)
-{
+static void serve_logs(struct client *c) {
 	struct reply reply = { .kind = REPLY_BYTES };
 	const char *bytes;
 	size_t n;
-
 	while ((n = ring_peek(&rings[c->index], &c->at, &bytes))) {
 		n = n < sizeof reply.bytes ? n : sizeof reply.bytes;
 		memcpy(reply.bytes, bytes, n);
-		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n))
-			return;
+		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n)) return;
 		c->at += n;
 	}
-	if (!c->request.follow)
-		client_end(c, 0, "");
+	if (!c->request.follow) client_end(c, 0, "");
 }
 
 /* A child goes on with it, and with the client. */
-static void serve_save(struct client *c)
-{
+static void serve_save(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	int failed = i->state == IS_UP ? save_start(c->fd, &i->task, ids_first(row_of(i))) : 0;
-
 	if (failed)
 		client_end(c, 1, strerror(-failed));
 	else if (i->state != IS_UP)
@@ -6676,18 +5749,14 @@ static void serve_save(struct client *c)
 		client_drop(c);
 }
 
-static void serve_stop(struct client *c)
-{
-	if (instances[c->index].state == IS_DONE)
-		client_end(c, 0, "");
+static void serve_stop(struct client *c) {
+	if (instances[c->index].state == IS_DONE) client_end(c, 0, "");
 }
 
 /* Answers when the container is up, has done its work already, or can't get there. */
-static void serve_start(struct client *c)
-{
+static void serve_start(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
-
 	if (i->state == IS_UP || (i->state == IS_DONE && !i->status))
 		client_end(c, 0, "");
 	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
@@ -6712,20 +5781,16 @@ static const struct {
 };
 
 /* Begins the end: everything is stopped, in order, and within a time. */
-static void end(int command)
-{
+static void end(int command) {
 	if (ending)
 		for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
-			if (i->task.pid)
-				kill_all(i); /* asked twice: no more patience */
+			if (i->task.pid) kill_all(i); /* asked twice: no more patience */
 	ending = command;
 	end_by = end_by ? end_by : now() + END_LIMIT;
 }
 
-static void client_asks(struct client *c)
-{
+static void client_asks(struct client *c) {
 	const struct request *r = &c->request;
-
 	c->asked = YES;
 	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
 		end(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
@@ -6750,12 +5815,9 @@ static void client_asks(struct client *c)
 	}
 }
 
-static void on_client(struct client *c)
-{
+static void on_client(struct client *c) {
 	struct request r;
-
-	if (!c->fd)
-		return;
+	if (!c->fd) return;
 	ssize_t n = recv(c->fd, &r, sizeof r, MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN) { /* there is room: serve goes on */
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, FROM_CLIENT, c - clients);
@@ -6769,43 +5831,35 @@ static void on_client(struct client *c)
 }
 
 /* Root may ask, and root of a container that has the socket. */
-static int may_ask(uid_t uid)
-{
+static int may_ask(uid_t uid) {
 	int may = !uid;
-
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		may |= c->control && uid == ids_first(c);
 	return may;
 }
 
 /* Takes in a client: what is asked here, the policy did not foresee. */
-static void on_control(int listener)
-{
+static void on_control(int listener) {
 	struct ucred who;
 	socklen_t size = sizeof who;
 	struct client *c = clients;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0)
-		return;
+	if (fd < 0) return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || !may_ask(who.uid)) {
 		close(fd);
 		return;
 	}
 	for (struct client *k = clients; k < clients + LEN(clients); k++)
-		if (!k->fd || (c->fd && k->since < c->since))
-			c = k;
-	if (c->fd)
-		client_drop(c);
+		if (!k->fd || (c->fd && k->since < c->since)) c = k;
+	if (c->fd) client_drop(c);
 	*c = (struct client){ .fd = fd, .since = now() };
 	watch(EPOLL_CTL_ADD, fd, EPOLLIN, FROM_CLIENT, c - clients);
 }
 
-static void serve_clients(void)
-{
+static void serve_clients(void) {
 	for (struct client *c = clients; c < clients + LEN(clients); c++)
-		if (c->fd && c->asked)
-			requests[c->request.kind].serve(c);
+		if (c->fd && c->asked) requests[c->request.kind].serve(c);
 }
 
 /* ---- 22  loop ----------------------------------------------------------------------------------
@@ -6816,8 +5870,7 @@ static void serve_clients(void)
 
 static int signals = -1, listener = -1;
 
-static void on_signal(void)
-{
+static void on_signal(void) {
 	static const struct {
 		int signal, device, laptop; /* what it ends with; 0: nothing */
 	} meanings[] = {
@@ -6833,25 +5886,20 @@ static void on_signal(void)
 	while (read(signals, &s, sizeof s) == sizeof s)
 		for (int i = 0; i < LEN(meanings); i++) {
 			int command = host.device ? meanings[i].device : meanings[i].laptop;
-			if ((int)s.ssi_signo == meanings[i].signal && command)
-				end(command);
+			if ((int)s.ssi_signo == meanings[i].signal && command) end(command);
 		}
 	on_children();
 }
 
-static void signals_open(void)
-{
+static void signals_open(void) {
 	sigset_t set = signals_hold();
-
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNALS, 0);
 }
 
 /* Without a control socket the containers still run; what is asked then is the journal. */
-static void control_open(void)
-{
+static void control_open(void) {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
-
 	format(at.sun_path, sizeof at.sun_path, "%s/control", host.work);
 	unlink(at.sun_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -6863,8 +5911,7 @@ static void control_open(void)
 }
 
 /* A pipe for the output of each container, for all its incarnations. */
-static void logs_open(void)
-{
+static void logs_open(void) {
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		i->log[0] = i->log[1] = -1; /* without a pipe it is refused, not let loose */
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
@@ -6875,13 +5922,10 @@ static void logs_open(void)
 }
 
 /* What the kernel command line leaves over starts, in the order of the table. */
-static void start_all(void)
-{
+static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
-
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
-
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
@@ -6895,46 +5939,29 @@ static void start_all(void)
 		else
 			happen(i, ON_START);
 	}
-	if (left_out)
-		say("%d containers are left out by the kernel command line", left_out);
+	if (left_out) say("%d containers are left out by the kernel command line", left_out);
 }
 
-static int all_done(void)
-{
+static int all_done(void) {
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->state != IS_DONE)
-			return 0;
+		if (i->state != IS_DONE) return 0;
 	return 1;
 }
 
-static void dispatch(const struct epoll_event *event)
-{
+static void dispatch(const struct epoll_event *event) {
 	uint32_t index = (uint32_t)event->data.u64;
-
 	switch ((enum source)(event->data.u64 >> 32)) {
-	case FROM_SIGNALS:
-		on_signal();
-		break;
-	case FROM_CONTROL:
-		on_control(listener);
-		break;
-	case FROM_CLIENT:
-		on_client(&clients[index]);
-		break;
-	case FROM_REPORT:
-		on_report(&instances[index]);
-		break;
-	case FROM_LOG:
-		on_log(&instances[index]);
-		break;
+	case FROM_SIGNALS: on_signal(); break;
+	case FROM_CONTROL: on_control(listener); break;
+	case FROM_CLIENT: on_client(&clients[index]); break;
+	case FROM_REPORT: on_report(&instances[index]); break;
+	case FROM_LOG: on_log(&instances[index]); break;
 	}
 }
 
 /* Supervises until the end is asked for, and reached. Returns the command for reboot(2). */
-static int supervise(void)
-{
+static int supervise(void) {
 	struct epoll_event events[16];
-
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	signals_open();
 	control_open();
@@ -6944,21 +5971,16 @@ static int supervise(void)
 		expire();
 		settle();
 		serve_clients();
-		if (ending && (all_done() || now() >= end_by))
-			return ending;
+		if (ending && (all_done() || now() >= end_by)) return ending;
 		int n = epoll_wait(poller, events, LEN(events), next_due());
-		for (int i = 0; i < n; i++)
-			dispatch(&events[i]);
+		for (int i = 0; i < n; i++) dispatch(&events[i]);
 	}
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
 	int code = SUPERVISE;
 	char **last = *environ ? environ : argv;
-
-	while (last[0] && last[1])
-		last++;
+	while (last[0] && last[1]) last++;
 	host.argv = argv;
 	host.args_size = *last + strlen(*last) - argv[0];
 	open_stdio("/dev/null");
@@ -6967,11 +5989,9 @@ int main(int argc, char **argv)
 		boot();
 	else
 		code = ask(argc, argv);
-	if (code != SUPERVISE)
-		return code;
+	if (code != SUPERVISE) return code;
 	int command = supervise();
-	if (host.device)
-		end_device(command);
+	if (host.device) end_device(command);
 	clear_up();
 	return 0;
 }

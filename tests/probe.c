@@ -45,6 +45,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 #include <sys/sysmacros.h>
@@ -580,7 +581,6 @@ static const struct row refused[] = {
 	CALL("kcmp: PID 1 and itself", REFUSED, kcmp, 1, 1, 1, 0, 0),
 	TRY("pidfd_getfd: PID 1", REFUSED, try_pidfd_getfd, 1),
 	TRY("pidfd_getfd: its parent", REFUSED, try_pidfd_getfd, 0),
-	CALL("a limit of PID 1", FAILS, prlimit64, 1, RLIMIT_NOFILE, 0, P(zeros)),
 	CALL("the CPUs of PID 1", FAILS, sched_setaffinity, 1, sizeof all_cpus, P(&all_cpus)),
 
 	/* terminals */
@@ -1503,10 +1503,30 @@ static int privileges(void)
 	return getuid() != geteuid() || getgid() != getegid() || zero_caps("CapPrm") || zero_caps("CapEff") ? 255 : 0;
 }
 
+/* In a root that is hostile: 7, if nevertheless all is in its place, and nothing of the host is. */
+static int look(void)
+{
+	static const struct {
+		const char *at;
+		long type;
+	} places[] = { { "/proc", 0x9fa0 }, { "/sys", 0x62656572 }, { "/dev", 0x1021994 }, { "/tmp", 0x1021994 } };
+	struct statfs fs;
+	char path[PATH_MAX];
+
+	for (int i = 0; i < LEN(places); i++)
+		if (statfs(places[i].at, &fs) || (long)fs.f_type != places[i].type)
+			return 20 + i;
+	if (device_nodes() || descriptors() != NULL)
+		return 30;
+	if (!getcwd(path, sizeof path) || *path != '/' || !access("canary-5b1d", F_OK) || !access("/run/test", F_OK))
+		return 31;
+	return getuid() != geteuid() || zero_caps("CapEff") ? 32 : 7;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		return strcmp(argv[1], "privileges") ? 0 : privileges();
+		return !strcmp(argv[1], "privileges") ? privileges() : !strcmp(argv[1], "look") ? look() : 0;
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	tried = mmap(NULL, sizeof *tried, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	properties();

@@ -720,7 +720,7 @@ static void test_filter(void)
 	pid_t pid = fork();
 
 	if (!pid) {
-		if (filter_calls(unpack_calls, LEN(unpack_calls)))
+		if (filter_only(unpack_calls))
 			leave(none);
 		close(dup2(0, 99)); /* one that is not, another that is */
 		leave(0);
@@ -771,11 +771,58 @@ static void test_policy(void)
 		     "one's own root has the row's");
 	check_number(image_users("shared.img"), 2, "image_users: two");
 	check_number(image_users("own.img"), 1, "image_users: one");
-	for (int i = 0; i < LEN(knobs); i++)
-		check(knob_value(&knobs[i], &containers[ONCE]) || knobs[i].field == NO_FIELD,
-		      "%s has a default", knobs[i].v2 ? knobs[i].v2 : knobs[i].v1);
-	check_number((long long)knob_value(&knobs[0], &(struct container){ .memory.max = 1 }), 1,
-		     "the row wins");
+}
+
+/* What a row that asks for everything, and one that asks for nothing, become in both versions. */
+static void test_knobs(void)
+{
+	static const struct io disk = { "/dev/x", 1, 2, 3, 4 };
+	static const struct container all = {
+		.memory = { MiB(8), MiB(7), MiB(6), MiB(5), MiB(4) },
+		.cpu = { PERCENT(50), PERCENT(10), 50, YES, "0-1", "0" },
+		.pids = 9,
+		.io = { &disk, 5000 },
+		.hugetlb = { "2MB", MiB(2) },
+	};
+	static const char *const wanted[][5] = { /* name; of all: v2, v1; of none: v2, v1 */
+		{ "memory.max", "8388608", "8388608", "4194304", "4194304" },
+		{ "memory.swap", "4194304", "12582912", "0", "4194304" },
+		{ "memory.high", "7340032", "7340032", "-", "-" },
+		{ "memory.low", "6291456", "6291456", "-", "-" },
+		{ "memory.min", "5242880", "5242880", "-", "-" },
+		{ "memory.oom.group", "1", "-", "1", "-" },
+		{ "pids", "9", "9", "4", "4" },
+		{ "cpu.max", "50000 100000", "50000", "10000 100000", "10000" },
+		{ "cpu.burst", "10000", "10000", "-", "-" },
+		{ "cpu.weight", "50", "512", "-", "-" },
+		{ "cpu.idle", "1", "1", "-", "-" },
+		{ "cpu.cpus", "0-1", "0-1", "-", "-" },
+		{ "cpu.mems", "0", "0", "-", "-" },
+		{ "io.max.rbps", "rbps=1", "1", "-", "-" },
+		{ "io.max.wbps", "wbps=2", "2", "-", "-" },
+		{ "io.max.riops", "riops=3", "3", "-", "-" },
+		{ "io.max.wiops", "wiops=4", "4", "-", "-" },
+		{ "io.weight", "5000", "5000", "-", "-" },
+		{ "io.weight", "1000", "1000", "-", "-" },
+		{ "hugetlb.max", "2097152", "2097152", "-", "-" },
+	};
+	static const struct container none;
+	static const struct io nothing;
+	char text[32], what[64];
+
+	check_number(LEN(knobs), LEN(wanted), "there are as many knobs as here");
+	for (int i = 0; i < LEN(wanted); i++) {
+		const struct knob *k = &knobs[i];
+		check_string(k->name, wanted[i][0], "the knob in this place");
+		for (int j = 0; j < 4; j++) {
+			const void *row = k->kind == KNOB_DISK ? (const void *)(j < 2 ? &disk : &nothing)
+							  : (j < 2 ? &all : &none);
+			const char *asked = knob_asked(k, row, 2 - j % 2, text);
+			format(what, sizeof what, "%s, asked %s, in v%d", k->name,
+			       j < 2 ? "everything" : "nothing", 2 - j % 2);
+			check_string(asked ? asked : "-", wanted[i][1 + j], what);
+		}
+	}
 }
 
 static void test_environment(void)
@@ -861,19 +908,23 @@ static void cgroup_fake(void)
 
 	mkdirat(top, "cgroup", 0700);
 	for (int c = 0; c < NCONTROLLERS; c++) {
-		cgroup.version[c] = 2;
-		cgroup.base[c] = openat(top, "cgroup", O_RDONLY | O_DIRECTORY);
+		cgroup.version[c] = c == NEED_DEVICES ? 1 : 2;
+		cgroup.base[c] = openat(top, c == V2 || c == NEED_DEVICES ? "cgroup" : "none",
+					O_RDONLY | O_DIRECTORY);
 	}
 	for (int i = 0; i < NCONTAINERS; i++) {
-		mkdirat(cgroup.base[0], containers[i].name, 0700);
-		for (int k = 0; k < LEN(knobs); k++)
-			if (knobs[k].v2) {
-				format(file, sizeof file, "cgroup/%s/%s", containers[i].name,
-				       knobs[k].v2);
-				make_file_of(file, "");
-			}
+		mkdirat(cgroup.base[V2], containers[i].name, 0700);
+		for (int k = 0; k < LEN(knobs); k++) {
+			format(file, sizeof file, "cgroup/%s/%s", containers[i].name,
+			       *knobs[k].v2 ? knobs[k].v2 : knobs[k].name);
+			make_file_of(file, "");
+		}
 		format(file, sizeof file, "cgroup/%s/memory.events", containers[i].name);
 		make_file_of(file, "oom_kill 0\n");
+		format(file, sizeof file, "cgroup/%s/devices.allow", containers[i].name);
+		make_file_of(file, "");
+		format(file, sizeof file, "cgroup/%s/devices.deny", containers[i].name);
+		make_file_of(file, "");
 	}
 }
 
@@ -1251,6 +1302,7 @@ int main(void)
 	test_descriptors(NO);
 	test_descriptors(YES);
 	test_policy();
+	test_knobs();
 	test_environment();
 	test_cmdline();
 
