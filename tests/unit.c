@@ -763,6 +763,12 @@ static int calls_have(const char *calls, unsigned nr)
 	return NO;
 }
 
+/* On arm everybody has these: libc makes them to flush caches and to set the thread's pointer. */
+static int call_private(unsigned nr)
+{
+	return PRIVATE_CALLS != UINT32_MAX && nr >= PRIVATE_CALLS && nr - PRIVATE_CALLS <= 5;
+}
+
 /* What the tables say of a call, read as they are written. */
 static unsigned groups_say(unsigned may, const struct seccomp_data *d)
 {
@@ -770,7 +776,7 @@ static unsigned groups_say(unsigned may, const struct seccomp_data *d)
 	unsigned nr = (unsigned)d->nr;
 	int allowed = NO;
 
-	if (PRIVATE_CALLS != UINT32_MAX && nr >= PRIVATE_CALLS && nr - PRIVATE_CALLS <= 5)
+	if (call_private(nr))
 		return SECCOMP_RET_ALLOW;
 	for (unsigned n = 1024; !last && n--;)
 		for (int i = 0; !last && i < LEN(call_groups); i++)
@@ -856,16 +862,21 @@ static int filter_differs(unsigned (*says)(unsigned, const struct seccomp_data *
 	return differ;
 }
 
+static unsigned list_says(const char *calls, unsigned nr)
+{
+	return call_private(nr) || calls_have(calls, nr) ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+}
+
 static unsigned worker_says(unsigned may, const struct seccomp_data *d)
 {
 	(void)may;
-	return calls_have(unpack_calls, (unsigned)d->nr) ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+	return list_says(unpack_calls, (unsigned)d->nr);
 }
 
 static unsigned follow_says(unsigned may, const struct seccomp_data *d)
 {
 	(void)may;
-	return calls_have(follow_calls, (unsigned)d->nr) ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+	return list_says(follow_calls, (unsigned)d->nr);
 }
 
 static void filter_checks(const char *what, unsigned may, int failed,
