@@ -161,7 +161,7 @@
 #define OUR_AUDIT_ARCH AUDIT_ARCH_RISCV64
 #endif
 #ifdef __arm__
-#define PRIVATE_CALLS 0x0f0001 /* five: cacheflush, set_tls... */
+#define PRIVATE_CALLS 0x0f0001 /* and five more: cacheflush, set_tls... */
 #else
 #define PRIVATE_CALLS UINT32_MAX
 #endif
@@ -368,7 +368,7 @@ struct container {
 #define LACKS(...) (EACH_1(LACK, __VA_ARGS__))
 #define READ_ONLY 0
 #define PERSISTENT 1ULL
-#define SCRATCH(size) (size)
+#define SCRATCH(size) CHECKED(size, (size) >= 4096, "SCRATCH(size): at least KiB(4)")
 #define IO_REALTIME(n) (1 << 13 | (n)) /* ioprio_set(2) */
 #define IO_BEST_EFFORT(n) (2 << 13 | (n))
 #define IO_IDLE (3 << 13)
@@ -487,7 +487,7 @@ static inline __attribute__((always_inline)) int same(const char *a, const char 
 }
 
 static inline __attribute__((always_inline)) int path_ok(const char *s) {
-	return s && s[0] == '/' && !__builtin_strstr(s, "/..");
+	return s && s[0] == '/' && s[1] && !__builtin_strstr(s, "/..");
 }
 
 static inline __attribute__((always_inline)) int user_ok(const char *s) {
@@ -719,7 +719,6 @@ static size_t text_length(const char *s, size_t n) {
 	unsigned char first = s[0];
 	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 	uint32_t c = more ? first & 0x3f >> more : first;
-
 	if (more >= n || first >= 0xf8) return 0;
 	for (size_t i = 1; i <= more; i++) {
 		if ((s[i] & 0xc0) != 0x80) return 0;
@@ -815,7 +814,6 @@ static int path_open(int dir, const char *path, int flags) {
 	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	int fd = dir, next;
-
 	path += strspn(path, "/");
 	if (!strstr(path, "..")) {
 		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &at_once, sizeof at_once);
@@ -1066,7 +1064,6 @@ static int base64(const char *s, size_t n, uint8_t *to, size_t size) {
 				     "0123456789+/";
 	size_t whole = (size * 8 + 5) / 6;
 	unsigned bits = 0, held = 0;
-
 	if (n != (size + 2) / 3 * 4 || strspn(s + whole, "=") != n - whole) return -EINVAL;
 	for (size_t i = 0; i < whole; i++) {
 		const char *digit = memchr(digits, s[i], sizeof digits - 1);
@@ -1111,7 +1108,6 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
 	unsigned long long size;
 	char *line = memchr(m->text, '\n', n), *end = NULL;
-
 	if (strncmp(m->text, "untrusted comment: ", 19))
 		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
 	if (line && ++line) end = memchr(line, '\n', m->text + n - line);
@@ -1256,7 +1252,6 @@ static int header_load(struct image *m, size_t n) {
 	unsigned seen[LEN(header_keys)] = { 0 };
 	ssize_t at = signature_verify(m, n);
 	int failed = 0;
-
 	if (at < 0) return (int)at;
 	char *line = m->text + at, *end = m->text + n;
 	if (end - line > HEADER_MAX) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
@@ -1284,7 +1279,6 @@ static int image_begin(struct image *m) {
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	size_t some = min(n, 19);
-
 	if (got >= 0) got = source_read(m, m->text, some);
 	if (got < 0) return (int)got;
 	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
@@ -1345,7 +1339,6 @@ static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes
 	uint8_t digest[DIGEST_SIZE];
 	char text[2 * DIGEST_SIZE + 1];
 	int failed = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
-
 	return !failed && !memcmp(hex(text, digest, DIGEST_SIZE), line + name + 1, 2 * DIGEST_SIZE);
 }
 
@@ -1607,7 +1600,6 @@ static size_t piece_quick(struct image *m, uint8_t *to, size_t room) {
 	size_t have = m->in_end - m->in_at < m->big.left ? m->in_end - m->in_at : m->big.left;
 	const uint8_t *from = m->in + m->in_at, *p = from;
 	uint8_t *at = to;
-
 	while (p + MARGIN < from + have && at + MARGIN < to + room) {
 		size_t literals = *p >> 4, match = *p & 15;
 		const uint8_t *end = p + 1 + literals;
@@ -2005,7 +1997,6 @@ static int tar_enter(struct tar *t, const char *path) {
 	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
 	int from = above ? t->dir : t->root;
 	const char *rest = above ? path + n : path;
-
 	if (t->dir >= 0 && !strcmp(path, t->dir_path)) return 0;
 	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
 	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(from, rest)))
@@ -2110,7 +2101,6 @@ static int entry_finish(struct tar *t) {
 	int is_dir = t->type == '5', owners = t->how & TAR_OWNERS, no_link = AT_SYMLINK_NOFOLLOW;
 	/* What root makes is root's, and has its mode but for special bits: two calls less. */
 	int chowns = owners && (is_dir || t->uid || t->gid || t->dir_gid);
-
 	if (t->fd < 0) {
 		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link)) return -errno;
 		return utimensat(t->dir, t->leaf, times, no_link) ? -errno : 0;
@@ -2793,7 +2783,6 @@ static int confine(u64 keep, int ambient) {
 	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
 			   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 			   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-
 	if (syscall(SYS_capget, &header, data)) return -errno;
 	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
 		data[i].effective = data[i].permitted;
@@ -2980,7 +2969,6 @@ static void filter_leaf(struct filter *f, unsigned verdict) {
 	const struct call_test *end = call_tests + LEN(call_tests);
 	const char *call = t->call;
 	const unsigned answers[] = { f->refusal, SECCOMP_RET_ALLOW, f->unknown };
-
 	if (verdict < CALL_TESTED) filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
 	for (; verdict >= CALL_TESTED && t < end && !strcmp(t->call, call); t++) {
 		if (t->may && !(t->may & f->may)) continue;
@@ -3076,7 +3064,6 @@ static int users_map(int proc, u64 first, u64 count) {
 	const u64 own[] = { geteuid(), getegid() };
 	char map[64];
 	int failed = own[0] ? file_write(proc, "setgroups", "deny") : 0;
-
 	for (int i = 0; i < LEN(files) && !failed; i++) {
 		format(map, sizeof map, "0 %llu %llu", own[0] ? own[i] : first, own[0] ? 1 : count);
 		failed = file_write(proc, files[i], map);
@@ -3151,7 +3138,7 @@ static int label_set(const char *label) {
 	return failed;
 }
 
-/* Below which paths the caller can write from now on, if no_new_privs is set. landlock(7) */
+/* Below which paths, and /dev, the caller can write if no_new_privs is set. landlock(7) */
 static int writable_set(const char *const *paths) {
 	enum { WRITE_FILE = 1 << 1, REFER = 1 << 13, TRUNCATE = 1 << 14, ALL = 0x1ff2 };
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
@@ -3165,8 +3152,8 @@ static int writable_set(const char *const *paths) {
 				: (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
 	int failed = rules < 0 ? -errno : 0;
 
-	for (; !failed && *paths; paths++) {
-		rule.fd = open(*paths, O_PATH | O_CLOEXEC);
+	for (const char *path = "/dev"; !failed && path; path = *paths++) { /* there is null */
+		rule.fd = open(path, O_PATH | O_CLOEXEC);
 		int is_dir = rule.fd >= 0 && !fstat(rule.fd, &st) && S_ISDIR(st.st_mode);
 		rule.access = is_dir ? all : all & (WRITE_FILE | TRUNCATE);
 		if (rule.fd < 0 || syscall(SYS_landlock_add_rule, rules, 1, &rule, 0))
@@ -3593,7 +3580,6 @@ static int image_accept(struct image *m, const struct container *c) {
 	struct utsname kernel = { 0 };
 	size_t n = strcspn(c->image, ".");
 	int is_row = c >= containers && c < containers + NCONTAINERS;
-
 	uname(&kernel);
 	if (c->version && (!h->version || version_compare(h->version, c->version) < 0))
 		return refuse(m, "it has the version %s, and %s is the least that is accepted",
@@ -3811,9 +3797,24 @@ static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	close(root);
 }
 
-/* How its processes are scheduled, and their limits: the row's, and nothing of ours. */
+/* The limits of its processes: the row's or sane ones, not those of who started us. */
+static void construct_limits(const struct container *c) {
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		struct rlimit now = { 0 };
+		getrlimit(i, &now);
+		rlim_t most = i == RLIMIT_CORE                           ? 0
+			      : i == RLIMIT_NOFILE                       ? 4096
+			      : i == RLIMIT_STACK || i == RLIMIT_MEMLOCK ? 8 << 20
+									 : RLIM_INFINITY;
+		now.rlim_cur = now.rlim_max = most < now.rlim_max ? most : now.rlim_max;
+		for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
+			if (l->resource == i) now.rlim_cur = now.rlim_max = l->most;
+		if (setrlimit(i, &now)) die("limit %d of its processes: %m", i);
+	}
+}
+
+/* How its processes are scheduled, and what they were to who started us. */
 static void construct_process(const struct container *c) {
-	static const struct rlimit no_core;
 	unsigned long cpus[16];
 	memset(cpus, 0xff, sizeof cpus);
 	if (c->affinity) {
@@ -3831,10 +3832,7 @@ static void construct_process(const struct container *c) {
 	syscall(SYS_keyctl, 1, NULL); /* KEYCTL_JOIN_SESSION_KEYRING: not that of who started us */
 	must(file_write(AT_FDCWD, "/proc/self/oom_score_adj", words("%d", c->oom_score_adj)),
 	     "its oom_score_adj", "");
-	if (setrlimit(RLIMIT_CORE, &no_core)) die("process limits: %m");
-	for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
-		if (setrlimit(l->resource, &(struct rlimit){ l->most, l->most }))
-			die("limit %d of its processes: %m", l->resource);
+	construct_limits(c);
 }
 
 /* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
@@ -3843,7 +3841,6 @@ static void construct_sysctl(const struct container *c) {
 						{ NULL, NULL } };
 	const struct setting *const lists[] = { ports, c->sysctl };
 	char path[128];
-
 	for (int i = 0; i < LEN(lists); i++)
 		for (const struct setting *s = lists[i]; s && s->name; s++) {
 			format(path, sizeof path, "/proc/sys/%s", s->name);
@@ -3893,7 +3890,6 @@ static void construct(const struct container *c, const struct header *says, cons
 	int users = ids ? users_make(ids, owned) : -1;
 	uid_t uid;
 	gid_t gid;
-
 	umask(0);
 	must(ids && users < 0 ? users : 0, "users of its own (CONFIG_USER_NS)", "");
 	user_of(c, says, &uid, &gid);
@@ -3909,7 +3905,9 @@ static void construct(const struct container *c, const struct header *says, cons
 	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
 	int failed = c->label ? label_set(c->label) : 0;
-	must(c->tolerate & LACK(LABEL) ? 0 : failed, "the label", c->label);
+	/* What a module that is there refuses, nobody tolerates. */
+	int there = file_read(AT_FDCWD, "/proc/self/attr/current", scratch, sizeof scratch) > 0;
+	must(!there && c->tolerate & LACK(LABEL) ? 0 : failed, "the label", c->label);
 	construct_clock(c);
 	construct_users(users);
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
@@ -4503,7 +4501,6 @@ static int control_connect(void) {
 		{ .sun_family = AF_UNIX, .sun_path = "/run/launcher/control" },
 	};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
 	for (int i = 0; i < LEN(places); i++)
 		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i])) return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED)
@@ -4643,6 +4640,8 @@ static const char *config_says(const char *option) {
 	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
 		const char *at = memmem(checked.config, checked.size, line, n);
+		if (!memcmp(checked.config, line + 1, min(n - 1, checked.size)))
+			at = checked.config - 1;
 		if (at && at + n < checked.config + checked.size && strchr("ym", at[n]))
 			return at[n] == 'y' ? "given" : "module";
 	}
@@ -4770,7 +4769,6 @@ static int ask_unpack(char **argv) {
 	size_t n = strlen(into);
 	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sigset_t signals = signals_all();
-
 	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
 		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
 	while (n > 1 && into[n - 1] == '/') into[--n] = '\0';
@@ -4884,7 +4882,6 @@ static void print_signer(const struct image *m) {
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
 			  : m->trusted ? "known here"
 				       : "not known here";
-
 	if (m->header.comment)
 		format(line, sizeof line, "key %s, %s", hex(number, m->signer, KEY_NUMBER), how);
 	print_value(option('j') ? number : line, NO);
@@ -5846,7 +5843,6 @@ static void on_control(int listener) {
 	socklen_t size = sizeof who;
 	struct client *c = clients;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
 	if (fd < 0) return;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || !may_ask(who.uid)) {
 		close(fd);

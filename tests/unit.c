@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -16,6 +17,7 @@ static struct {
 	uint64_t time;       /* milliseconds */
 	int no_process;      /* clone3 fails */
 	int no_close_range;  /* it is an older kernel */
+	int no_filter;       /* prctl pretends to load it */
 	int started;         /* processes so far */
 	int signal;          /* the latest one sent */
 	const char *cmdline; /* the file that is opened instead of /proc/cmdline */
@@ -73,6 +75,7 @@ static void leave(int code)
 #define clock_gettime(clock, t) fake_clock(t)
 #define syscall(...) fake_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L)
 #define openat(...) fake_open(__VA_ARGS__)
+#define prctl(...) (fake.no_filter ? 0 : prctl(__VA_ARGS__))
 #define main launcher_main
 #include "../launcher.c"
 #undef main
@@ -713,6 +716,208 @@ static void test_base64(void)
 	}
 }
 
+/* -- the filter for system calls: its program, run as the kernel would run it -- */
+
+enum { NO_ANSWER = 0x7eadbeef }; /* of a program that the kernel would refuse */
+
+static struct {
+	unsigned steps, most; /* of one run, and of the longest */
+} machine;
+
+/* classic BPF, as far as the filter speaks it */
+static unsigned filter_run(const struct seccomp_data *data)
+{
+	const uint32_t *words = (const uint32_t *)(const void *)data;
+	uint32_t a = 0;
+
+	machine.steps = 0;
+	for (unsigned at = 0; at < filter.n; at++) {
+		const struct sock_filter *op = &filter.code[at];
+		int yes = 0;
+		machine.steps++;
+		machine.most = machine.steps > machine.most ? machine.steps : machine.most;
+		switch (op->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			if (op->k % 4 || op->k >= sizeof *data)
+				return NO_ANSWER;
+			a = words[op->k / 4];
+			continue;
+		case BPF_RET | BPF_K: return op->k;
+		case BPF_JMP | BPF_JA: at += op->k; continue;
+		case BPF_JMP | BPF_JEQ | BPF_K: yes = a == op->k; break;
+		case BPF_JMP | BPF_JGE | BPF_K: yes = a >= op->k; break;
+		case BPF_JMP | BPF_JGT | BPF_K: yes = a > op->k; break;
+		case BPF_JMP | BPF_JSET | BPF_K: yes = !!(a & op->k); break;
+		default: return NO_ANSWER;
+		}
+		at += yes ? op->jt : op->jf;
+	}
+	return NO_ANSWER;
+}
+
+static int calls_have(const char *calls, unsigned nr)
+{
+	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
+		if (*p >= '0' && *p <= '9' && strtoul(p, NULL, 10) == nr)
+			return YES;
+	return NO;
+}
+
+/* On arm everybody has these: libc makes them to flush caches and to set the thread's pointer. */
+static int call_private(unsigned nr)
+{
+	return PRIVATE_CALLS != UINT32_MAX && nr >= PRIVATE_CALLS && nr - PRIVATE_CALLS <= 5;
+}
+
+/* What the tables say of a call, read as they are written. */
+static unsigned groups_say(unsigned may, const struct seccomp_data *d)
+{
+	static unsigned last; /* the highest number that a group has */
+	unsigned nr = (unsigned)d->nr;
+	int allowed = NO;
+
+	if (call_private(nr))
+		return SECCOMP_RET_ALLOW;
+	for (unsigned n = 1024; !last && n--;)
+		for (int i = 0; !last && i < LEN(call_groups); i++)
+			last = calls_have(call_groups[i].calls, n) ? n : 0;
+	if (nr > last || nr == SYS_clone3)
+		return ANSWER(ENOSYS);
+	for (int i = 0; i < LEN(call_groups); i++)
+		allowed |= calls_have(call_groups[i].calls, nr) &&
+			   (!call_groups[i].may || call_groups[i].may & may);
+	if (!allowed)
+		return ANSWER(EPERM);
+	int tested = NO;
+	for (int i = 0; i < LEN(call_tests); i++) {
+		const struct call_test *t = &call_tests[i];
+		uint32_t value = (uint32_t)d->args[t->argument];
+		if (!calls_have(t->call, nr))
+			continue;
+		tested = YES;
+		if ((!t->may || t->may & may) && (t->how == BPF_JSET  ? !!(value & t->value)
+						  : t->how == BPF_JEQ ? value == t->value
+								      : value >= t->value))
+			return t->answer;
+	}
+	return tested ? NO_ANSWER : SECCOMP_RET_ALLOW;
+}
+
+static int calls_tested(unsigned nr)
+{
+	int tested = NO;
+
+	for (int i = 0; i < LEN(call_tests); i++)
+		tested |= calls_have(call_tests[i].call, nr);
+	return tested;
+}
+
+/* The kernel takes the program: its jumps stay inside, and every way ends with an answer. */
+static int filter_sound(void)
+{
+	for (unsigned i = 0; i < filter.n; i++) {
+		const struct sock_filter *op = &filter.code[i];
+		int jumps = BPF_CLASS(op->code) == BPF_JMP;
+		if (jumps && (i + 1 + op->jt >= filter.n || i + 1 + op->jf >= filter.n))
+			return NO;
+	}
+	return filter.n > 0 && filter.n <= BPF_MAXINSNS &&
+	       BPF_CLASS(filter.code[filter.n - 1].code) == BPF_RET;
+}
+
+/* Numbers that are looked at: all near those of calls, and some that no machine has. */
+static unsigned number_of(unsigned i)
+{
+	static const unsigned strange[] = { 4096, 65535, 0x0f0000, 0x0f0001, 0x0f0002, 0x0f0005, 0x0f0006,
+					    0x0f0007, 0x40000000, 0x40000001, 0x40000038, 0x7fffffff,
+					    0x80000000, UINT32_MAX - 1, UINT32_MAX };
+
+	return i < 1024 ? i : i < 1024 + LEN(strange) ? strange[i - 1024] : 1024;
+}
+
+/* Compares the program with what `says` of each call. Returns how many calls differ. */
+static int filter_differs(unsigned (*says)(unsigned, const struct seccomp_data *), unsigned may)
+{
+	static const uint32_t values[] = { 0, 1, 2, 3, 9, 10, 16, 17, 40, 0x11, 0x5412, 0x541c, 0x5423, 0x00020000, 0x02000000,
+					   0x10000000, 0x40000000, 0x80000000, UINT32_MAX };
+	struct seccomp_data d = { .arch = OUR_AUDIT_ARCH };
+	int differ = 0;
+
+	for (unsigned i = 0; number_of(i) != 1024; i++) {
+		unsigned different = 0;
+		d.nr = (int)number_of(i);
+		for (int turn = 0; turn < LEN(values) * LEN(values) * 2; turn++) {
+			uint32_t value = values[turn % LEN(values)];
+			uint32_t other = values[turn / LEN(values) % LEN(values)];
+			u64 high = turn & 1 ? 0xffffffff00000000 : 0; /* the kernel does not look there */
+			for (int k = 0; k < 6; k++)
+				d.args[k] = high | (k == turn / (LEN(values) * LEN(values)) ? value : other);
+			different |= filter_run(&d) != says(may, &d);
+			if (turn && !calls_tested((unsigned)d.nr))
+				break;
+		}
+		if (different && differ++ < 5)
+			tap_note("call %u: 0x%x, and it should be 0x%x", (unsigned)d.nr, filter_run(&d), says(may, &d));
+	}
+	return differ;
+}
+
+static unsigned list_says(const char *calls, unsigned nr)
+{
+	return call_private(nr) || calls_have(calls, nr) ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS;
+}
+
+static unsigned worker_says(unsigned may, const struct seccomp_data *d)
+{
+	(void)may;
+	return list_says(unpack_calls, (unsigned)d->nr);
+}
+
+static unsigned follow_says(unsigned may, const struct seccomp_data *d)
+{
+	(void)may;
+	return list_says(follow_calls, (unsigned)d->nr);
+}
+
+static void filter_checks(const char *what, unsigned may, int failed,
+			  unsigned (*says)(unsigned, const struct seccomp_data *))
+{
+	static const uint32_t others[] = { 0, UINT32_MAX, OUR_AUDIT_ARCH ^ 1, OUR_AUDIT_ARCH ^ 0x40000000,
+					   OUR_AUDIT_ARCH ^ 0x80000000, AUDIT_ARCH_I386 };
+	int killed = YES;
+
+	machine.most = 0;
+	check(!failed && filter_sound(), "filter: %s: the kernel would take it (%d)", what, failed);
+	int differ = filter_differs(says, may);
+	check(!differ, "filter: %s: it answers each call as the tables say (%d differ)", what, differ);
+	for (int i = 0; i < LEN(others); i++)
+		for (int nr = 0; nr < 512; nr++)
+			killed &= filter_run(&(struct seccomp_data){ .arch = others[i], .nr = nr }) ==
+				  SECCOMP_RET_KILL_PROCESS;
+	check(killed, "filter: %s: calls of another architecture end the process", what);
+	tap_note("filter: %s: %u instructions, %u of them for one call", what, filter.n, machine.most);
+}
+
+static void test_filter_programs(void)
+{
+	static const struct {
+		const char *name;
+		unsigned may;
+	} rows[] = {
+		{ "DEFAULT", DEFAULT }, { "FILES", FILES }, { "PROCESSES", PROCESSES }, { "THREADS", THREADS },
+		{ "LOCAL", LOCAL }, { "INET", INET }, { "USERS", USERS }, { "IPC", IPC }, { "TRACE", TRACE },
+		{ "SET_TIME", SET_TIME }, { "PACKET", PACKET }, { "ADMIN", ADMIN }, { "nothing", 0 },
+		{ "LOCAL | PACKET", LOCAL | PACKET }, { "all", UINT32_MAX },
+	};
+
+	fake.no_filter = YES;
+	for (int i = 0; i < LEN(rows); i++)
+		filter_checks(rows[i].name, rows[i].may, filter_groups(rows[i].may), groups_say);
+	filter_checks("a worker", 0, filter_only(unpack_calls), worker_says);
+	filter_checks("PID 1", 0, filter_only(follow_calls), follow_says);
+	fake.no_filter = NO;
+}
+
 /* What the filter of a worker does to a call that is not on the list. */
 static void test_filter(void)
 {
@@ -1299,6 +1504,7 @@ int main(void)
 	test_versions();
 	test_base64();
 	test_filter();
+	test_filter_programs();
 	test_descriptors(NO);
 	test_descriptors(YES);
 	test_policy();
