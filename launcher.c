@@ -188,10 +188,12 @@ extern const struct embedded { /* offsets from the field itself: nothing has to 
 EMBED
 
 /* The text of the policy, which `launcher policy` prints. */
-__asm__(".pushsection .rodata.policy, \"a\"\n"
-	".hidden policy_text, policy_text_end\n.globl policy_text, policy_text_end\n"
-	"policy_text: .incbin " QUOTED(CONFIG_H) "\npolicy_text_end: .popsection");
-extern const char policy_text[], policy_text_end[];
+__asm__(".pushsection .rodata.policy, \"a\"\n.balign 4\n"
+	".hidden policy_text, policy_size\n.globl policy_text, policy_size\n"
+	"policy_size: .long 1f - policy_text\n"
+	"policy_text: .incbin " QUOTED(CONFIG_H) "\n1: .popsection");
+extern const uint32_t policy_size;
+extern const char policy_text[];
 
 enum { CGROUP2_MAGIC = 0x63677270, RAMFS_MAGIC = (int)0x858458f6, TMPFS_MAGIC = 0x01021994 };
 
@@ -4546,7 +4548,7 @@ static const char *policy_digest(char to[2 * DIGEST_SIZE + 1]) {
 	blake2s_state state;
 	uint8_t digest[DIGEST_SIZE];
 	blake2s_init(&state, DIGEST_SIZE);
-	blake2s_update(&state, (const uint8_t *)policy_text, policy_text_end - policy_text);
+	blake2s_update(&state, (const uint8_t *)policy_text, policy_size);
 	for (const char *const *key = more_keys; *key; key++)
 		blake2s_update(&state, (const uint8_t *)*key, strlen(*key));
 	blake2s_final(&state, digest, DIGEST_SIZE);
@@ -4561,19 +4563,17 @@ static const struct container *container_named(const char *name) {
 
 /* The text of the policy; of one container, its row. */
 static int ask_policy(char **argv) {
-	char digest[2 * DIGEST_SIZE + 1], name[48];
-	const char *from = policy_text, *to = policy_text_end;
-	if (argv[0]) {
-		format(name, sizeof name, "= \"%s\",", container_named(argv[0])->name);
-		const char *at = memmem(from, to - from, name, strlen(name));
-		const char *end = at ? memmem(at, to - at, "\n\t},", 4) : NULL;
-		const char *start = at ? memrchr(from, '[', at - from) : NULL;
-		if (!end || !start) die("the row of '%s' does not look like one", argv[0]);
-		from = start;
-		to = end + 4;
-	}
+	char digest[2 * DIGEST_SIZE + 1];
+	const char *from = policy_text, *at = NULL, *end = NULL;
+	size_t n = policy_size;
+	if (argv[0]) at = words("= \"%s\",", container_named(argv[0])->name);
+	if (at) at = memmem(from, n, at, strlen(at));
+	if (at) end = memmem(at, from + n - at, "\n\t},", 4);
+	if (end) from = memrchr(from, '[', at - from);
+	if (argv[0] && (!end || !from)) die("the row of '%s' does not look like one", argv[0]);
+	if (end) n = end + 4 - from;
 	print("/* policy: %s */\n", policy_digest(digest));
-	print_bytes(from, to - from);
+	print_bytes(from, n);
 	print("%s", argv[0] ? "\n" : "");
 	return 0;
 }
@@ -4653,8 +4653,8 @@ static void check_print(const char *name, const char *what, const char *asked, c
 			const char *takes, int tolerated) {
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
 	checked.missing += !state && !tolerated;
-	const char *const pairs[] = { "container", name,    "knob", what,    "asked",
-				      asked,       "state", word,   "takes", takes };
+	const char *const pairs[] = { "container", name,    "knob", what,     "asked",
+				      asked,       "state", word,   "option", takes };
 	for (int i = 0; i < LEN(pairs) && option('j'); i += 2)
 		print_member(pairs[i], pairs[i + 1], NO);
 	if (option('j'))
@@ -4976,10 +4976,10 @@ static int help(void) {
 	for (int i = 0; i < LEN(verbs); i++)
 		print("  %-9s%-23s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
 	print(
-	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=\n"
-	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0, 1 failure, 2 usage.\n"
-	    "`run` exits as its command does: 128+signal if killed, 127 if it was not found, 126\n"
-	    "if it could not be executed, 125 for a failure of the launcher itself.\n");
+	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=,\n"
+	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0,\n"
+	    "1 failure, 2 usage. `run` exits as its command does: 128+signal if killed, 127 if it\n"
+	    "was not found, 126 if it could not be executed, 125 for a failure of the launcher.\n");
 	return 0;
 }
 

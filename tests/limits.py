@@ -136,8 +136,8 @@ def make_nodes(m, name):
     reaches(m, name, 'up')
     pid = rows(m)[name][1]
     number = m.sh(f'cat /sys/class/block/{m.disk[5:]}/dev')[0].strip().replace(':', ' ')
-    nodes = [f'[ -e {m.disk} ] || mknod -m 666 {m.disk} b {number}']
-    nodes += [f'rm -f /dev/probe.{probe}; mknod -m 666 /dev/probe.{probe} c {major} {minor}' for probe, major, minor in PROBES]
+    nodes = [f'[ -e {m.disk} ] || {{ mknod {m.disk} b {number}; chmod 666 {m.disk}; }}']
+    nodes += [f'rm -f /dev/probe.{probe}; mknod /dev/probe.{probe} c {major} {minor}; chmod 666 /dev/probe.{probe}' for probe, major, minor in PROBES]
     command = 'set -e; mount -o remount,bind,rw /dev; ' + '; '.join(nodes)
     text, status = m.sh(f"nsenter -t {pid} -m -p sh -c '{command}' 2>&1")
     ok(status == 0, f'{m.what}{name}: nodes are made in its /dev', text)
@@ -154,7 +154,7 @@ def opened(m, name):
 def devices(m):
     """What is listed can be used, as far as that goes; what is not, can't, though there is a node."""
     match(opened(m, 'listed'), r'\A/dev/probe.end r\n/dev/probe.end w\n/dev/probe.kmsg w\n(/dev/probe.tun r\n/dev/probe.tun w\n)?'
-          rf'[^\n]*cannot create {m.disk}: Operation not permitted\ntried\n', f'{m.what}listed: it can use its devices, and as the row says')
+          rf'[^\n]*cannot create {m.disk}: Permission denied\ntried\n', f'{m.what}listed: it can use its devices, and as the row says')
     match(opened(m, 'other'), rf'\A/dev/probe.end r\n/dev/probe.end w\n[^\n]*cannot open {m.disk}: Operation not permitted\n'
           rf'[^\n]*cannot create {m.disk}: Operation not permitted\ntried\n', f'{m.what}other: it can not, though they are there')
 
