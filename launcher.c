@@ -4973,8 +4973,9 @@ static const struct verb {
 
 static int help(void) {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
-	for (int i = 0; i < LEN(verbs); i++)
-		print("  %-9s%-23s%s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+	for (const struct verb *v = verbs; v < verbs + LEN(verbs); v++)
+		print("  %-9s%-23s%s%s\n", v->name, v->args,
+		      strlen(v->args) > 22 ? "\n                                  " : "", v->help);
 	print(
 	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=,\n"
 	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0,\n"
