@@ -4064,11 +4064,11 @@ static void seal(void) {
 	if (mkdir(host.work, 0700) && errno != EEXIST) die("%s: %m", host.work);
 	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
 	close(fd);
-	if (fd < 0 || mount(paths.self, path, NULL, MS_BIND, NULL) ||
-	    mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
-		die("a read-only mount of the launcher: %m");
-	execv(path, host.argv);
-	die("executing %s: %m", path);
+	if (fd >= 0 && !mount(paths.self, path, NULL, MS_BIND, NULL) &&
+	    !mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
+		execv(path, host.argv);
+	if (!host.device) die("a read-only mount of the launcher: %m");
+	say("a read-only mount of the launcher: %m"); /* a device does without */
 }
 
 /* Takes that mount away again, and the directory. */
@@ -4091,11 +4091,16 @@ static const struct {
 	{ "/sys/fs/cgroup", "cgroup2", NULL, MS_PLAIN },
 };
 
+/* Is the root an initramfs, which forgets? */
+static int in_memory(void) {
+	struct statfs fs;
+	return !statfs("/", &fs) &&
+	       ((int)fs.f_type == RAMFS_MAGIC || (int)fs.f_type == TMPFS_MAGIC);
+}
+
 /* pivot_root(2) refuses the initramfs as an old root; a bind of it, moved over it, is accepted. */
 static void leave_initramfs(void) {
-	struct statfs fs;
-	if (statfs("/", &fs) || ((int)fs.f_type != RAMFS_MAGIC && (int)fs.f_type != TMPFS_MAGIC))
-		return;
+	if (!in_memory()) return;
 	mkdir("/run", 0755);
 	if (mount("/", "/run", NULL, MS_BIND | MS_REC, NULL) || chdir("/run") ||
 	    mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
@@ -4225,7 +4230,11 @@ static void load_modules(const char *path) {
 /* Mounts the disk for what containers keep; without it, those that keep something say that. */
 static void mount_data(void) {
 	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
-	int i = 0, failed = ENODEV;
+	int i = 0, failed = ENODEV, keep = 0;
+	for (int row = 0; row < NCONTAINERS; row++)
+		keep += containers[row].data || containers[row].root == PERSISTENT;
+	if (!host.disk && keep && in_memory())
+		say("what %d containers keep will be forgotten: no launcher.data= is given", keep);
 	if (!host.disk) return;
 	mkdir(host.data, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
@@ -4568,13 +4577,12 @@ static int ask_policy(char **argv) {
 	size_t n = policy_size;
 	if (argv[0]) at = words("= \"%s\",", container_named(argv[0])->name);
 	if (at) at = memmem(from, n, at, strlen(at));
-	if (at) end = memmem(at, from + n - at, "\n\t},", 4);
+	if (at) end = memmem(at, from + n - at, "\n\t},\n", 5);
 	if (end) from = memrchr(from, '[', at - from);
 	if (argv[0] && (!end || !from)) die("the row of '%s' does not look like one", argv[0]);
-	if (end) n = end + 4 - from;
+	if (end) n = end + 5 - from;
 	print("/* policy: %s */\n", policy_digest(digest));
 	print_bytes(from, n);
-	print("%s", argv[0] ? "\n" : "");
 	return 0;
 }
 
@@ -4617,12 +4625,6 @@ static struct {
 	int missing; /* what is asked, and can't be had */
 } checked;
 
-static int feature_asked(const struct feature *f, const struct container *c) {
-	static const char zeros[64];
-	if (f->need == NEED_USERNS && c->userns == HOST) return 0;
-	return !f->size || memcmp((const char *)c + f->field, zeros, f->size);
-}
-
 /* Does this kernel have it? */
 static int feature_given(const struct feature *f) {
 	char text[64];
@@ -4664,15 +4666,17 @@ static void check_print(const char *name, const char *what, const char *asked, c
 }
 
 static void check_container(const struct container *c, const char *probe) {
+	static const char zeros[64];
 	char path[96], text[32];
 	for (const struct feature *f = features; f < features + LEN(features); f++) {
-		int lacks = f->need < NEEDS && c->tolerate >> f->need & 1;
-		if (feature_asked(f, c))
-			check_print(c->name, f->name, "yes",
-				    checked.config     ? config_says(f->option)
-				    : feature_given(f) ? "given"
-						       : NULL,
-				    f->option, lacks);
+		const char *field = (const char *)c + f->field;
+		int asked = !f->size || memcmp(field, zeros, f->size);
+		if (f->need == NEED_USERNS) asked = c->userns == OWN;
+		if (!asked) continue;
+		const char *state = feature_given(f) ? "given" : NULL;
+		if (checked.config) state = config_says(f->option);
+		check_print(c->name, f->name, "yes", state, f->option,
+			    f->need < NEEDS && c->tolerate >> f->need & 1);
 	}
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		const struct io *disk = c->io.max;
