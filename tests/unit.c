@@ -1020,7 +1020,7 @@ static void test_knobs(void)
 		const struct knob *k = &knobs[i];
 		check_string(k->name, wanted[i][0], "the knob in this place");
 		for (int j = 0; j < 4; j++) {
-			const void *row = k->kind == KNOB_DISK ? (const void *)(j < 2 ? &disk : &nothing)
+			const void *row = k->kind == A_DISK ? (const void *)(j < 2 ? &disk : &nothing)
 							  : (j < 2 ? &all : &none);
 			const char *asked = knob_asked(k, row, 2 - j % 2, text);
 			format(what, sizeof what, "%s, asked %s, in v%d", k->name,
