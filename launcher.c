@@ -4594,7 +4594,6 @@ static const struct feature {
 } features[] = {
 #define ASKED_BY(name) offsetof(struct container, name), sizeof(((struct container *)0)->name)
 	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS, 0, 0 },
-	{ "namespace: mount", "CONFIG_NAMESPACES", "/proc/self/ns/mnt", NEEDS, 0, 0 },
 	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS, 0, 0 },
 	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS, 0, 0 },
 	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS, 0, 0 },
