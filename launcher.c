@@ -3271,16 +3271,16 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
  */
 static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
 	int report[2], pidfd = -1;
-	struct clone3_args args = { .flags = namespaces | CLONE_PIDFD, .exit_signal = SIGCHLD };
+	u64 own = namespaces | CLONE_PIDFD;
+	struct clone3_args args = { .flags = own, .exit_signal = SIGCHLD };
 	args.pidfd = (uintptr_t)&pidfd;
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
 	int placed = pid >= 0;
-	if (pid < 0 && !failed &&
-	    errno == ENOSYS) /* before Linux 5.3: the child joins its cgroup */
-		pid = syscall(SYS_clone, (long)(namespaces | CLONE_PIDFD | SIGCHLD), 0L, &pidfd, 0L,
-			      0L);
+	if (pid < 0 && !failed && errno == ENOSYS) /* Linux 5.2: it joins its cgroup by itself */
+		pid = syscall(SYS_clone, (long)(own | SIGCHLD), 0L, &pidfd, 0L, 0L);
+	if (pid < 0 && !failed && errno == EINVAL && !namespaces) pid = fork(); /* an emulator */
 	if (!pid) {
 		child_begin(cgroup_name, placed, report[1]);
 		return 0;
@@ -3311,8 +3311,9 @@ static void descriptors_keep(const int *keep, int n) {
 
 /* Undoes what the parent, or whoever started the launcher, has done to signals. */
 static void signals_reset(void) {
+	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t none;
-	for (int i = 1; i < _NSIG; i++) signal(i, SIG_DFL);
+	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
