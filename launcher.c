@@ -2639,44 +2639,41 @@ enum knob_kind {
 };
 
 #define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
+#define OF_IO(name) "io.max." #name, offsetof(struct io, name), NEED_IO
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
 	uint16_t field; /* where it is; 0: there is none, and v1 can do without */
 	enum need need;
-	enum knob_kind kind;
 	char v1[34];     /* its file; "": v1 can't do it */
 	char v2[17];     /* its file, if not called as the field; * is the size of pages */
 	char also[8];    /* v2: behind the value; of a disk, before it */
 	char option[25]; /* if it takes another than the controller */
 	unsigned usual;  /* the value if the row has none */
+	enum knob_kind kind;
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, A_NUMBER, "memory.limit_in_bytes",
-	  .usual = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, A_SWAP, "memory.memsw.limit_in_bytes",
-	  "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, A_NUMBER, .option = "cgroup v2" },
-	{ FIELD(memory.low), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
-	{ FIELD(memory.min), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
-	{ "memory.oom.group", 0, NEED_MEMORY, A_NUMBER, .usual = 1 },
-	{ FIELD(pids), NEED_PIDS, A_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, A_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .usual = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, A_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
-	  "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, A_SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, A_NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, A_WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, A_WORDS, "cpuset.mems", "cpuset.mems" },
-	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
-	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
-	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
-	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, A_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, A_BFQ, "blkio.bfq.weight", "io.bfq.weight",
-	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, A_NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ FIELD(memory.max), NEED_MEMORY, "memory.limit_in_bytes", .usual = DEFAULT_MEMORY },
+	{ FIELD(memory.swap), NEED_MEMORY, "memory.memsw.limit_in_bytes", "memory.swap.max",
+	  .kind = A_SWAP },
+	{ FIELD(memory.high), NEED_MEMORY, .option = "cgroup v2" },
+	{ FIELD(memory.low), NEED_MEMORY, .option = "cgroup v2", .kind = A_SHARE },
+	{ FIELD(memory.min), NEED_MEMORY, .option = "cgroup v2", .kind = A_SHARE },
+	{ "memory.oom.group", 0, NEED_MEMORY, .usual = 1 },
+	{ FIELD(pids), NEED_PIDS, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
+	{ FIELD(cpu.max), NEED_CPU, "cpu.cfs_quota_us", .also = " 100000", .usual = DEFAULT_CPU },
+	{ FIELD(cpu.burst), NEED_CPU, "cpu.cfs_burst_us", "cpu.max.burst", .option = "Linux 5.14" },
+	{ FIELD(cpu.weight), NEED_CPU, "cpu.shares", .kind = A_SHARES },
+	{ FIELD(cpu.idle), NEED_CPU, "cpu.idle", .option = "Linux 5.15" },
+	{ FIELD(cpu.cpus), NEED_CPUSET, "cpuset.cpus", "cpuset.cpus", .kind = A_WORDS },
+	{ FIELD(cpu.mems), NEED_CPUSET, "cpuset.mems", "cpuset.mems", .kind = A_WORDS },
+	{ OF_IO(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=", .kind = A_DISK },
+	{ OF_IO(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=", .kind = A_DISK },
+	{ OF_IO(riops), "blkio.throttle.read_iops_device", "io.max", "riops=", .kind = A_DISK },
+	{ OF_IO(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=", .kind = A_DISK },
+	{ FIELD(io.weight), NEED_IO, .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ FIELD(io.weight), NEED_IO, "blkio.bfq.weight", "io.bfq.weight",
+	  .option = "CONFIG_BFQ_GROUP_IOSCHED", .kind = A_BFQ },
+	{ FIELD(hugetlb.max), NEED_HUGETLB, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
 };
 
 static u64 memory_max(const struct container *c)
@@ -2882,13 +2879,14 @@ static int device_number(const struct device *d, mode_t *type, dev_t *number)
 {
 	struct stat st;
 	int missing = stat(d->path, &st) ? errno : 0;
+	mode_t named_type = d->type == 'b' ? S_IFBLK : S_IFCHR;
+	dev_t named_number = makedev((unsigned)d->major, (unsigned)d->minor);
 
-	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
-	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
+	*type = missing ? named_type : st.st_mode & S_IFMT;
+	*number = missing ? named_number : st.st_rdev;
 	if (missing == ENOENT && d->type)
 		return 0;
-	int named = !d->type || (*type == (d->type == 'b' ? S_IFBLK : S_IFCHR) &&
-				 *number == makedev((unsigned)d->major, (unsigned)d->minor));
+	int named = !d->type || (*type == named_type && *number == named_number);
 	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK))
 		return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path,
@@ -3077,10 +3075,7 @@ static u64 cgroup_memory(const char *name)
 	return memory_number(name, "memory.current", "memory.usage_in_bytes", "");
 }
 
-/*
- * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
- * kills what is cloned into it later, too.
- */
+/* Kills all that is in it, for good: Linux 6.18 kills what is cloned into it later, too. */
 static void cgroup_kill(const char *name)
 {
 	char path[64];
