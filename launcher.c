@@ -297,7 +297,7 @@ struct container {
 	} io;
 	struct {
 		const char *pages; /* their size in the words of the kernel: "2MB" */
-		u64 max;           /* bytes of such pages; default none */
+		u64 max;           /* bytes of such pages; default no limit */
 	} hugetlb;
 	const struct setting *cgroup; /* other files of the cgroup, by the names of this kernel */
 	const struct limit *limits;   /* of its processes; RLIMIT_CORE is 0 by default */

@@ -1,7 +1,7 @@
 """
 What tests/container and tests/boot share about limits: the policy of tests/limits.h, on a machine
 whose shell is given. A machine has: sh(COMMAND), which returns output and exit status; `launcher`, how its shell calls it;
-`disk`, which only root can write;
+`disk`; `architecture`;
 `version` of most of its cgroups; `lacking`, rows that it can't have, and why; `what`, a prefix.
 """
 import re
@@ -41,7 +41,7 @@ KNOBS = (  # row, file of v2, what it says, controller and file of v1, what it s
 REFUSED = (  # row, what its note says
     ('absent', r'/dev/absent: No such file or directory'),
     ('false', r'/dev/null: it is not the device that the policy names'),
-    ('nodir', r'/dev/pts: it is no device'),
+    ('nodir', r'/dev/\.: it is no device'),
     ('raw', r'pids\.least = 1: No such file or directory'),
     ('cpus', r'cpuset\.cpus = one: Invalid argument'),
 )
@@ -139,7 +139,7 @@ def make_nodes(m, name):
     nodes = [f'[ -e {m.disk} ] || {{ mknod {m.disk} b {number}; chmod 666 {m.disk}; }}']
     nodes += [f'rm -f /dev/probe.{probe}; mknod /dev/probe.{probe} c {major} {minor}; chmod 666 /dev/probe.{probe}' for probe, major, minor in PROBES]
     command = 'set -e; mount -o remount,bind,rw /dev; ' + '; '.join(nodes)
-    text, status = m.sh(f"nsenter -t {pid} -m -p sh -c '{command}' 2>&1")
+    text, status = m.sh(f"nsenter --pid=/proc/{pid}/ns/pid --mount=/proc/{pid}/ns/mnt -- sh -c '{command}' 2>&1")
     ok(status == 0, f'{m.what}{name}: nodes are made in its /dev', text)
 
 
@@ -168,9 +168,12 @@ def took(m, name):
 def disk(m):
     """Reading 3 MiB takes its time at 1 MiB a second, and none without that limit."""
     opened(m, 'lenient')
+    if m.architecture == 'armv7':
+        note(f'{m.what}no disk is limited, see tests/limits.h')
+        return
     free, held = took(m, 'lenient'), took(m, 'listed')
-    ok(2.2 <= held < 10, f'{m.what}listed: 3 MiB take 3 s at 1 MiB a second', held)
-    ok(0 < free < 1.5, f'{m.what}lenient: and less without a limit', free)
+    ok(2.2 <= held < 30, f'{m.what}listed: 3 MiB take 3 s at 1 MiB a second', held)
+    ok(0 < free < held / 2, f'{m.what}lenient: and less without a limit', free)
     note(f'{m.what}3 MiB of a disk: {held:.2f} s at 1 MiB a second, {free:.2f} s without a limit')
 
 
