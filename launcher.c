@@ -2932,12 +2932,7 @@ static const struct call_test {
 };
 
 enum { MOST_CALLS = 512 }; /* numbers from here on are too new for us, or of another kind */
-enum {
-	CALL_REFUSED,
-	CALL_ALLOWED,
-	CALL_UNKNOWN,
-	CALL_TESTED
-}; /* CALL_TESTED: by the rows of call_tests from there on */
+enum { CALL_REFUSED, CALL_ALLOWED, CALL_UNKNOWN, CALL_TESTED }; /* + the first row of its tests */
 
 static struct filter {
 	unsigned may, refusal, unknown;
@@ -3706,11 +3701,12 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 	mkdir(host.data, 0700);
 	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0) die("the directory %s, for what is kept: %m", host.data);
-	int made = !mkdirat(top, name, 0755);
+	mkdirat(top, name,
+		0755); /* it is root's, until it is given away: a power cut may be between */
 	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || fstat(dir, &st) || (made && fchown(dir, uid, gid)))
+	if (dir < 0 || fstat(dir, &st) || (!st.st_uid && fchown(dir, uid, gid)))
 		die("%s/%s: %m", host.data, name);
-	if (!made && (st.st_uid ^ uid) / IDS)
+	if (st.st_uid && (st.st_uid ^ uid) / IDS)
 		die("%s/%s belongs to user %u, which is none of this container's", host.data, name,
 		    st.st_uid);
 	close(top);
