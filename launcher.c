@@ -4286,6 +4286,7 @@ static void boot(void) {
 	seal();
 	file_write(AT_FDCWD, "/proc/self/oom_score_adj", "-1000"); /* children have their own */
 	open_stdio("/dev/console");
+	fchmod(STDIN_FILENO, 0666); /* one row has it; its users open it as /dev/stderr */
 	open_stdio("/dev/null");
 	if (journal_open("/dev/console")) set_log("kmsg");
 	read_cmdline();
