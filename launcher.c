@@ -69,6 +69,7 @@
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
+#include <linux/watchdog.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -76,7 +77,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h> /* rename */
+#include <stdio.h>  /* rename */
+#include <stdlib.h> /* getenv */
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
@@ -97,6 +99,7 @@
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,6 +141,9 @@
 #endif
 #ifndef EMBED
 #define EMBED /* images inside this file: make EMBED=file */
+#endif
+#ifndef FAULTS
+#define FAULTS 0 /* 1: launcher.fault=hang or crash spoils the next request; for tests */
 #endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
@@ -208,6 +214,8 @@ struct clone3_args { /* clone(2), clone3(): struct clone_args, version 2 of Linu
 enum { NO, YES };
 enum { READ = 1, WRITE = 2, OPTIONAL = 4 }; /* OPTIONAL: what is not there is left out */
 enum restart { NEVER, ON_FAILURE, ALWAYS };
+enum { NOTIFY = 1 << 16, HEALTHY }; /* of .ready, beside PORT(n) */
+enum { FALLBACK = 1, REBOOT = 2 };  /* of .escalate */
 enum userns { OWN, HOST };
 
 /* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
@@ -328,9 +336,25 @@ struct container {
 	u64 tolerate;                 /* what the kernel may lack: LACKS(LANDLOCK, ...) */
 
 	enum restart restart;
+	const int *success; /* exit statuses beside 0 that are no failure: STATUSES(3, 143) */
 	struct {
-		u64 first, limit; /* ms before a restart; doubles; default 1 s, 60 s */
+		u64 first,
+		    limit;  /* ms before a restart, and a quarter by chance; default 1 s, 60 s */
+		u64 factor; /* per cent that the next one takes; default 200 */
+		u64 calm;   /* ms of being up, after which all begins anew; default .limit */
 	} backoff;
+	unsigned priority; /* 0 to 3: with 0 it leaves three quarters of the budget to others */
+	int escalate;      /* what comes instead of being parked: FALLBACK, REBOOT, or one by one */
+	u64 ready;         /* what makes it up: NOTIFY, HEALTHY, PORT(n); default: it is executed */
+	u64 ready_within;  /* ms that this may take; default 30 s */
+	u64 wait;          /* ms that it waits for .after at most; default 60 s */
+	struct {
+		const char *const *command; /* run in it: status 0 says that it is well */
+		u64 every;         /* ms between two; without a command, between two WATCHDOG=1 */
+		u64 timeout;       /* ms that it may take; default 5 s */
+		unsigned failures; /* so many, one after the other, are an end; default 3 */
+	} health;
+	unsigned critical : 1; /* the watchdog is fed only while it is well, or comes back soon */
 	struct {
 		int signal; /* asks it to stop; default SIGTERM */
 		u64 grace;  /* ms until it is killed; default 5 s */
@@ -355,6 +379,8 @@ struct container {
 #define ENV(...)                                                                                   \
 	(ARGV(__VA_ARGS__) + CHECKED(0, LEN(ARGV(__VA_ARGS__)) <= 57, "ENV: at most 56 words"))
 #define AFTER(...) ((const int[]){ __VA_ARGS__, -1 })
+#define STATUSES(...) AFTER(__VA_ARGS__)
+#define PORT(n) CHECKED(n, (n) >= 1 && (n) <= 65535, "PORT(n): n is 1 to 65535")
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
 #define CAP(name) (1ULL << CAP_##name)
 #define LACK(name) (1ULL << NEED_##name)
@@ -407,6 +433,19 @@ enum { MOST_KEYS = 8 };
 static const char *const keys[MOST_KEYS]; /* of config.h: the second line of signify's NAME.pub */
 static const char *const more_keys[] = { KEYS NULL };
 
+/* All restarts of the device: a short life costs one, and one for each second of CPU it took. */
+static const struct budget {
+	u64 restarts;      /* default 20 */
+	u64 every, parked; /* ms until one comes back; between tries without any; 30 s, 300 s */
+} budget;
+
+/* The hardware's: what is 0 is not asked for. */
+static const struct watchdog {
+	u64 timeout;  /* ms until the device is reset; 0: the watchdog is left alone */
+	u64 pressure; /* per cent: memory, that all wait for, is no more than that (PSI, full) */
+	const char *disk; /* one block of it can be read in that time */
+} watchdog;
+
 #define DEVICE(major, minor) ((major) << 8 | (minor)) /* makedev(3), but constant everywhere */
 #define LEN(array) ((int)(sizeof(array) / sizeof *(array)))
 
@@ -453,6 +492,8 @@ RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
 RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
 RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
 RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
+RULE(rule_health, "a .health.command has no .every, or .ready = HEALTHY no .health.command");
+RULE(rule_escalate, "a row escalates to FALLBACK and has no .fallback, or a .priority is above 3");
 RULE(rule_console, "more than one row has the .console");
 
 static inline __attribute__((always_inline)) int name_ok(const char *s) {
@@ -560,6 +601,8 @@ static inline __attribute__((always_inline)) void rules_of_row(const struct cont
 	if (c->stop.signal < 0 || c->stop.signal > 64) rule_signal();
 	if (c->restart > ALWAYS) rule_restart();
 	if (!user_ok(c->user)) rule_user();
+	if (c->health.command ? !c->health.every : c->ready == HEALTHY) rule_health();
+	if ((c->escalate & FALLBACK && !c->fallback) || c->priority > 3) rule_escalate();
 	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS) rule_keep();
 	rules_of_limits(c);
 	rules_of_lists(c);
@@ -690,6 +733,15 @@ static int decimal(const char **p, const char *end, i64 *number) {
 	return *p > start ? 0 : -ERANGE;
 }
 
+/* Is it the other word, but for so many letters that are wrong, missing or too many? */
+static int is_like(const char *a, const char *b, int wrong) {
+	while (*a && *a == *b) a++, b++;
+	if (!*a && !*b) return YES;
+	return wrong &&
+	       ((*a && is_like(a + 1, b, wrong - 1)) || (*b && is_like(a, b + 1, wrong - 1)) ||
+		(*a && *b && is_like(a + 1, b + 1, wrong - 1)));
+}
+
 /* Less than, equal to or greater than 0, as version a is to b: 1.9 is less than 1.10, as 1 is. */
 static int version_compare(const char *a, const char *b) {
 	for (i64 x = 0, y = 0;; x = y = 0) {
@@ -779,6 +831,14 @@ static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
 	size_t from = *at % LOG_SIZE, n = r->end - *at, piece = LOG_SIZE - from;
 	*bytes = r->bytes + from;
 	return n < piece ? n : piece;
+}
+
+/* Where the latest n lines begin, or for a negative number all that is kept. */
+static u64 ring_lines(const struct ring *r, int n) {
+	u64 first = r->end > LOG_SIZE ? r->end - LOG_SIZE : 0, at = r->end;
+	for (; n >= 0 && at > first; at--)
+		if (at < r->end && r->bytes[(at - 1) % LOG_SIZE] == '\n' && !--n) return at;
+	return n >= 0 ? at : first;
 }
 
 /* Copies the lines that are new to the journal. What has no end yet waits, up to 400 bytes. */
@@ -899,22 +959,6 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 	close(fd);
 	buf[n] = '\0';
 	return got < 0 ? -error : n;
-}
-
-/* The number that stands after `key ` in a file of such lines, or alone in it for "". */
-static int file_number(int dir, const char *path, const char *key, u64 *number) {
-	char text[2048];
-	size_t n = strlen(key);
-	ssize_t got = file_read(dir, path, text, sizeof text);
-	if (got < 0) return got;
-	for (char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
-		if (!n || (!strncmp(p, key, n) && p[n] == ' ')) {
-			*number = 0;
-			for (p += n + !!n; *p >= '0' && *p <= '9'; p++)
-				*number = *number * 10 + *p - '0';
-			return 0;
-		}
-	return -ENODATA;
 }
 
 /* Is word one of the words, which blanks, commas or newlines divide? */
@@ -2362,6 +2406,40 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 	return 0;
 }
 
+/*
+ * Changes what a knob of a running container limits, as "memory=32M" says, up to its next start:
+ * then the row counts again, so the knob is one that is always written. cgroup.why: what is wrong.
+ */
+static int cgroup_limit(const char *name, const struct container *c, const char *text) {
+	const char *value = strchr(text, '='), *p = value ? value + 1 : "";
+	size_t n = value ? (size_t)(value - text) : 0;
+	char path[96], number[48];
+	i64 most;
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
+		if (strncmp(k->name, text, n) || !k->usual || !k->field) continue;
+		int failed = decimal(&p, p + strlen(p), &most) || !most;
+		const char *unit = strchr(k->need == NEED_MEMORY ? "KMG"
+					  : k->need == NEED_CPU  ? "%"
+								 : "",
+					  *p);
+		if (*p && unit)
+			most *= *unit == '%' ? 1000
+					     : 1LL << (*unit == 'K'   ? 10
+						       : *unit == 'M' ? 20
+								      : 30);
+		p += *p && unit;
+		if (failed || *p) break;
+		const char *file = knob_given(k, name, c, path);
+		format(number, sizeof number, "%lld%s", most,
+		       cgroup.version[k->need] == 2 ? k->also : "");
+		failed = file ? file_write(knob_base(k), file, number) : -ENOTSUP;
+		return failed ? cgroup_failed(k->name, number, failed) : 0;
+	}
+	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
+	       text);
+	return -EINVAL;
+}
+
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
 static void cpuset_inherit(int dir, const char *name) {
 	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
@@ -2596,21 +2674,60 @@ static int cgroup_join(const char *name, int placed) {
 	return failed;
 }
 
-static u64 memory_number(const char *name, const char *v2, const char *v1, const char *key) {
-	u64 n = 0;
-	int is_v2 = cgroup.version[NEED_MEMORY] == 2,
-	    dir = cgroup.base[is_v2 ? CG_V2 : NEED_MEMORY];
-	return file_number(dir, words("%s/%s", name, is_v2 ? v2 : v1), key, &n) ? 0 : n;
+/* What the kernel counts for a cgroup, and where: the numbers that stand after a mark. */
+enum count {
+	STAT_MEMORY,
+	STAT_PEAK,
+	STAT_LIMIT,
+	STAT_TASKS,
+	STAT_CPU_TIME,
+	STAT_BYTES_READ,
+	STAT_BYTES_WRITTEN,
+	STAT_PRESSURE,
+	STAT_OOM_KILLS,
+	NSTATS
+};
+
+static const struct {
+	enum need need;
+	char v2[16], mark[14], v1[32], v1_mark[10];
+} stats[NSTATS] = {
+	[STAT_MEMORY] = { NEED_MEMORY, "memory.current", "", "memory.usage_in_bytes", "" },
+	[STAT_PEAK] = { NEED_MEMORY, "memory.peak", "", "memory.max_usage_in_bytes", "" },
+	[STAT_LIMIT] = { NEED_MEMORY, "memory.max", "", "memory.limit_in_bytes", "" },
+	[STAT_TASKS] = { NEED_PIDS, "pids.current", "", "pids.current", "" },
+	[STAT_CPU_TIME] = { NEED_CPU, "cpu.stat", "usage_usec ", "cpuacct.usage", "" },
+	[STAT_BYTES_READ] = { NEED_IO, "io.stat", "rbytes=", "blkio.throttle.io_service_bytes",
+			      "Read " },
+	[STAT_BYTES_WRITTEN] = { NEED_IO, "io.stat", "wbytes=", "blkio.throttle.io_service_bytes",
+				 "Write " },
+	[STAT_PRESSURE] = { NEED_MEMORY, "memory.pressure", "some avg10=", "", "" },
+	[STAT_OOM_KILLS] = { NEED_MEMORY, "memory.events", "oom_kill ", "memory.oom_control",
+			     "oom_kill " },
+};
+
+/* One of them: bytes, tasks, microseconds, per cent. 0 if this kernel does not count it. */
+static u64 cgroup_stat(const char *name, enum count count) {
+	int version = cgroup.version[stats[count].need];
+	const char *mark = version == 2 ? stats[count].mark : stats[count].v1_mark;
+	i64 number = 0, sum = 0;
+	char text[2048];
+	if (!version) return 0;
+	words("%s/%s", name, version == 2 ? stats[count].v2 : stats[count].v1);
+	file_read(cgroup.base[version == 2 ? CG_V2 : (int)stats[count].need], scratch, text,
+		  sizeof text);
+	for (const char *p = text; (p = strstr(p, mark)); sum += number) {
+		p += strlen(mark);
+		decimal(&p, p + strlen(p), &number);
+		if (!*mark) break;
+	}
+	if (!*mark) sum = number;
+	return (u64)(count == STAT_CPU_TIME && version == 1 ? sum / 1000 : sum);
 }
 
-/* Tasks that the kernel has killed in this cgroup for want of memory, since it was made. */
-static u64 cgroup_oom_kills(const char *name) {
-	return memory_number(name, "memory.events", "memory.oom_control", "oom_kill");
-}
-
-/* Bytes charged to it now. */
-static u64 cgroup_memory(const char *name) {
-	return memory_number(name, "memory.current", "memory.usage_in_bytes", "");
+/* Stops all its tasks where they are, or lets them go on. Returns 0 or -errno: it takes v2. */
+static int cgroup_freeze(const char *name, int freeze) {
+	return file_write(cgroup.base[CG_V2], words("%s/cgroup.freeze", name), freeze ? "1" : "0");
 }
 
 /*
@@ -2774,12 +2891,15 @@ static int mount_do(int root, const struct mount_op *op) {
  * a security module. And the one link of a network namespace that has nothing else.
  */
 
+enum keeps { AS_BOUNDS, AS_AMBIENT, FOR_OTHERS };
+
 /*
  * Drops all capabilities but `keep` from all five sets, for good, and locks the securebits: from
- * now on it does not matter who is root. ambient: those stay over an execve; else they are bounds.
- * The caller has CAP_SETPCAP. Returns 0 or -errno. capabilities(7), CVE-2022-24769
+ * now on it does not matter who is root. AS_AMBIENT: those stay over an execve, AS_BOUNDS: they do
+ * not. FOR_OTHERS: the caller has them to give to children, who do the rest. The caller has
+ * CAP_SETPCAP. Returns 0 or -errno. capabilities(7), CVE-2022-24769
  */
-static int confine(u64 keep, int ambient) {
+static int confine(u64 keep, enum keeps how) {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
@@ -2788,19 +2908,19 @@ static int confine(u64 keep, int ambient) {
 	if (syscall(SYS_capget, &header, data)) return -errno;
 	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
 		data[i].effective = data[i].permitted;
-		data[i].inheritable = ambient ? (uint32_t)(keep >> 32 * i) : 0;
+		data[i].inheritable = how == AS_AMBIENT ? (uint32_t)(keep >> 32 * i) : 0;
 	}
 	if (syscall(SYS_capset, &header, data)) return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
 	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (keep >> cap & 1
-			? ambient && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
-			: prctl(PR_CAPBSET_DROP, cap))
+		if (keep >> cap & 1 ? how == AS_AMBIENT &&
+					  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
+				    : prctl(PR_CAPBSET_DROP, cap))
 			return -errno;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-	if (prctl(PR_SET_SECUREBITS, locked) || syscall(SYS_capset, &header, data) ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	if ((how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
+	    syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	return 0;
 }
@@ -3192,9 +3312,16 @@ static struct {
 	char **argv;        /* of main; it and environ follow each other in memory */
 	size_t args_size;
 	const char *only, *skip; /* names on the kernel command line */
-} host = {
-	.report = -1, .code = 1, .images = BOARD_IMAGES, .data = BOARD_DATA, .work = "/run/launcher"
-};
+	const char *fault;       /* there, for a test */
+	u64 began;               /* when this life did */
+	int watchdog;            /* its device, or -1 */
+	u64 patience;            /* ms after which that resets us */
+} host = { .report = -1,
+	   .code = 1,
+	   .images = BOARD_IMAGES,
+	   .data = BOARD_DATA,
+	   .work = "/run/launcher",
+	   .watchdog = -1 };
 
 static struct { /* not in `host`, for what has no first value takes no place in the file */
 	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
@@ -3302,6 +3429,71 @@ static void descriptors_keep(const int *keep, int n) {
 		     fd < next && fd < most;)
 			close((int)fd++); /* before Linux 5.9 */
 	}
+}
+
+/* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
+static void open_stdio(const char *path) {
+	int fd;
+	while ((fd = open(path, O_RDWR | O_NOCTTY)) >= 0 && fd <= STDERR_FILENO)
+		;
+	if (fd > STDERR_FILENO) close(fd);
+}
+
+/* clang-format off */
+enum request_kind {
+	ASK_SELF, ASK_PS, ASK_STATS, ASK_EVENTS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_WAIT,
+	ASK_KILL, ASK_PAUSE, ASK_UNPAUSE, ASK_LIMITS, ASK_EXEC, ASK_SAVE, ASK_POWEROFF, ASK_REBOOT,
+	ASK_HEALTH /* nobody but the supervisor, of PID 1 of a container */
+};
+/* clang-format on */
+
+struct request { /* one packet to the supervisor; some it hands on to PID 1 of the container */
+	enum request_kind kind;
+	int follow;    /* go on with what comes */
+	int number;    /* of ASK_LOGS: lines; of ASK_KILL: the signal */
+	char name[32]; /* of the container */
+	int tty;       /* of ASK_EXEC: it gets a terminal of its own, of this size: */
+	unsigned short rows, columns;
+	int ids[2];      /* user and group; -1: those of the workload */
+	char text[2048]; /* words with a NUL behind each; of ASK_EXEC: its TERM first */
+};
+
+enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
+
+/* Sends a packet, with n descriptors. Returns 0 or -errno; -EAGAIN: nobody takes it now. unix(7) */
+static int packet_send(int to, const void *packet, size_t size, const int *fds, unsigned n) {
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
+	} control = { 0 };
+	struct iovec piece = { (void *)(uintptr_t)packet, size };
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1 };
+	if (n) {
+		m.msg_control = &control;
+		m.msg_controllen = CMSG_SPACE(n * sizeof *fds);
+		control.head.cmsg_len = CMSG_LEN(n * sizeof *fds);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(&control.head), fds, n * sizeof *fds);
+	}
+	return sendmsg(to, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Receives one, as recv(2), and its descriptors, which are the caller's; -1: there was none. */
+static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_FDS]) {
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
+	} control = { 0 };
+	struct iovec piece = { packet, size };
+	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control };
+	m.msg_controllen = sizeof control; /* the kernel closes what does not fit in */
+	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
+	memset(fds, -1, sizeof(int[MOST_FDS]));
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(fds, CMSG_DATA(c), min(c->cmsg_len - CMSG_LEN(0), sizeof(int[MOST_FDS])));
+	return n;
 }
 
 /* Undoes what the parent, or whoever started the launcher, has done to signals. */
@@ -3434,7 +3626,7 @@ static void worker_confine(int root) {
 	u64 keep = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETFCAP);
 	if (!geteuid()) {
 		if (fchdir(root) || chroot(".")) die("changing the root: %m");
-		must(confine(keep, NO), "dropping capabilities", "");
+		must(confine(keep, AS_BOUNDS), "dropping capabilities", "");
 	}
 	int failed = filter_only(unpack_calls);
 	if (failed && failed != -EINVAL) /* a kernel without it: said when the launcher starts */
@@ -3642,12 +3834,13 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 }
 
 /* The life of the unpacker: its first place, or else the fallback, and no third. */
-static _Noreturn void unpacker(const struct container *c) {
+static _Noreturn void unpacker(const struct container *c, int fallen) {
 	char why[320] = "";
 	signals_reset();
 	umask(0);
-	int failed = unpack_place(c, &image, c->place ? c->place : c->image);
-	if (failed && c->fallback) {
+	const char *place = fallen ? c->fallback : c->place ? c->place : c->image;
+	int failed = unpack_place(c, &image, place);
+	if (failed && c->fallback && !fallen) {
 		format(why, sizeof why, "%s: %.*s; ", paths.image, 160, image.why);
 		if (image.in) image_close(&image);
 		failed = unpack_place(c, &image, c->fallback);
@@ -3660,12 +3853,15 @@ static _Noreturn void unpacker(const struct container *c) {
 	_exit(0);
 }
 
-/* Starts the unpacker of the container's image. A shared image is charged to the launcher. */
-static int container_unpack(const struct container *c, struct task *task) {
+/*
+ * Starts the unpacker of the container's image, or of its fallback at once. A shared image is
+ * charged to the launcher.
+ */
+static int container_unpack(const struct container *c, int fallen, struct task *task) {
 	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
 	if (!parent) {
 		journal.as = c->name;
-		unpacker(c);
+		unpacker(c, fallen);
 	}
 	return parent < 0 ? parent : 0;
 }
@@ -3733,9 +3929,14 @@ static void construct_binds(const struct container *c, int root, uid_t uid, gid_
 	}
 }
 
+/* Does it say WATCHDOG=1, or anything, by sd_notify(3)? */
+static int is_watched(const struct container *c) { return c->health.every && !c->health.command; }
+
+static int notifies(const struct container *c) { return c->ready == NOTIFY || is_watched(c); }
+
 /* All mounts of a container below its open root. */
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
-	char path[128], options[96];
+	char path[128], options[96], control[64], notify[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
@@ -3745,15 +3946,25 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
-	format(path, sizeof path, "%s/control", host.work);
-	const struct mount_op control[] = {
-		DIRECTORY("dev/launcher"),
-		{ DO_NODE, "dev/launcher/control", NULL, NULL, 0, S_IFREG },
-		{ DO_NODE, "dev/launcher/launcher", NULL, NULL, 0, S_IFREG },
-		{ DO_BIND, "dev/launcher/control", path, NULL, MS_NODEV | MS_RDONLY, 0 },
-		{ DO_BIND, "dev/launcher/launcher", paths.self, NULL, MS_NODEV | MS_RDONLY, 0 },
+	const struct {
+		const char *name, *from;
+		int is_there;
+	} ours[] = {
+		{ "launcher", paths.self, c->control },
+		{ "control", control, c->control },
+		{ "notify", notify, notifies(c) },
 	};
-	for (int i = 0; i < LEN(control) && c->control; i++) mount_or_die(root, &control[i]);
+	format(control, sizeof control, "%s/control", host.work);
+	format(notify, sizeof notify, "%s/%s.notify", host.work, c->name);
+	if (c->control || notifies(c))
+		mount_or_die(root, &(struct mount_op)DIRECTORY("dev/launcher"));
+	for (int i = 0; i < LEN(ours); i++) {
+		format(path, sizeof path, "dev/launcher/%s", ours[i].name);
+		if (!ours[i].is_there) continue;
+		mount_or_die(root, &(struct mount_op){ DO_NODE, path, NULL, NULL, 0, S_IFREG });
+		mount_or_die(root, &(struct mount_op){ DO_BIND, path, ours[i].from, NULL,
+						       MS_NODEV | MS_RDONLY, 0 });
+	}
 	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
 }
 
@@ -3883,7 +4094,8 @@ static void user_of(const struct container *c, const struct header *says, uid_t 
 }
 
 /* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const struct header *says, const int stdio[3]) {
+static void construct(const struct container *c, const struct header *says, const int stdio[3],
+		      int orders) {
 	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
 	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
 	int users = ids ? users_make(ids, owned) : -1;
@@ -3912,7 +4124,7 @@ static void construct(const struct container *c, const struct header *says, cons
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
 		die("hiding from its workload: %m");
 	child_bind();
-	descriptors_keep(&host.report, 1);
+	descriptors_keep((int[]){ host.report, orders }, 2);
 }
 
 /* What the image says of itself: read from what header_keep has kept. */
@@ -3932,37 +4144,54 @@ static const struct header *image_says(const struct container *c) {
 	return &image.header;
 }
 
-/* The environment: what the row says, then what it does not replace. Nothing comes from outside. */
-static const char **environment(const struct container *c, const char *const *of_image) {
+/* The environment: of each list what those before it do not say. Nothing comes from outside. */
+static const char **environment(const struct container *c, const char *const *of_image,
+				const char *term) {
+	static char watchdog_usec[48];
 	static const char *const defaults[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
 		"HOME=/",
 		"TERM=linux",
 		NULL,
 	};
-	const char *const *const lists[] = { c->env, of_image, defaults };
-	static const char *all[56 + WORDS_MAX + LEN(defaults)]; /* 56: see ENV */
+	const char *const extra[] = {
+		term          ? term
+		: notifies(c) ? "NOTIFY_SOCKET=/dev/launcher/notify"
+			      : NULL,
+		!term && is_watched(c) ? watchdog_usec : NULL,
+		NULL,
+	};
+	const char *const *const lists[] = { extra, c->env, of_image, defaults };
+	static const char *all[LEN(extra) + 56 + WORDS_MAX + LEN(defaults)]; /* 56: see ENV */
 	int n = 0;
 
+	format(watchdog_usec, sizeof watchdog_usec, "WATCHDOG_USEC=%llu", c->health.every * 1000);
 	for (int list = 0; list < LEN(lists); list++)
 		for (const char *const *e = lists[list]; e && *e; e++) {
 			size_t key = strcspn(*e, "=") + 1;
 			int i = 0;
 			while (i < n && strncmp(all[i], *e, key)) i++;
-			if (i == n || !list) all[n++] = *e;
+			if (i == n || lists[list] == c->env) all[n++] = *e;
 		}
 	return all;
 }
 
+/* A terminal of the container's own: who asked for it gets the other end through the line. */
+static int terminal_open(const struct request *r, int line) {
+	struct winsize size = { .ws_row = r->rows, .ws_col = r->columns };
+	int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), unlocked = 0;
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlocked)) die("a terminal: %m");
+	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+	if (slave < 0 || ioctl(slave, TIOCSWINSZ, &size) || ioctl(slave, TIOCSCTTY, 0))
+		die("a terminal: %m");
+	must(packet_send(line, "", 1, &master, 1), "handing over a terminal", "");
+	close(master);
+	return slave;
+}
+
 /* Gives up all that the row does not name, in the order in which each step can still be done. */
 static void give_up(const struct container *c, const struct header *says) {
-	uid_t uid;
-	gid_t gid;
-	user_of(c, says, &uid, &gid);
-	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
-	    setresuid(uid, uid, uid))
-		die("becoming user %u: %m", uid);
-	must(confine(c->keep, YES), "dropping capabilities", "");
+	must(confine(c->keep, AS_AMBIENT), "dropping capabilities", "");
 	if (says->cwd && chdir(says->cwd)) die("the image's working directory %s: %m", says->cwd);
 	int failed = c->writable ? writable_set(c->writable) : 0;
 	must((failed == -ENOSYS || failed == -EOPNOTSUPP) && c->tolerate & LACK(LANDLOCK) ? 0
@@ -3973,66 +4202,183 @@ static void give_up(const struct container *c, const struct header *says) {
 	     "a filter for system calls (CONFIG_SECCOMP_FILTER)", "");
 }
 
-/* The workload's own first steps; the last one replaces it. */
-static _Noreturn void workload(const struct container *c, const struct header *says) {
+/*
+ * The first steps of the workload, or of what r asks for beside it with these descriptors; the last
+ * step replaces it. The image's command is the default of the row's.
+ */
+static _Noreturn void workload(const struct container *c, const struct header *says,
+			       const struct request *r, const int *fds) {
 	const char *const *command = c->command ? c->command : says->entry;
+	const char *words_of[64] = { NULL }, *term = r ? "TERM=linux" : NULL;
+	uid_t uid;
+	gid_t gid;
 	signals_reset();
 	umask(022);
 	setsid();
-	if (c->console) /* refused where a laptop's session owns it: there is no job control then */
+	user_of(c, says, &uid, &gid);
+	if (r && r->kind == ASK_EXEC) {
+		const char *word = term = r->text, *end = r->text + sizeof r->text;
+		for (int n = 0; n < LEN(words_of) - 1 && (word += strlen(word) + 1) < end && *word;)
+			words_of[n++] = word;
+		command = words_of;
+		uid = r->ids[0] < 0 ? uid : (uid_t)r->ids[0];
+		gid = r->ids[1] < 0 ? gid : (gid_t)r->ids[1];
+	} else if (r) {
+		command = c->health.command;
+	}
+	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
+	    setresuid(uid, uid, uid))
+		die("becoming user %u: %m", uid);
+	int tty = r && r->tty ? terminal_open(r, fds[MOST_FDS - 1]) : -1;
+	for (int i = 0; r && i <= STDERR_FILENO; i++)
+		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
+	if (tty > STDERR_FILENO) close(tty);
+	if (!r &&
+	    c->console) /* refused where a laptop's session owns it: there is no job control then */
 		ioctl(0, TIOCSCTTY, 0);
 	give_up(c, says);
 	host.code = 127;
 	if (!command[0]) die("neither its row nor its image says what to run");
-	environ = (char **)(uintptr_t)environment(c, says->env);
+	environ = (char **)(uintptr_t)environment(c, says->env, term);
 	execvp(command[0], (char *const *)(uintptr_t)command);
 	host.code = errno == ENOENT ? 127 : 126;
 	die("executing %s: %m", command[0]);
 }
 
-/* All that PID 1 of a container still does. */
-static const char follow_calls[] = CALLS(SYS_rt_sigtimedwait, SYS_rt_sigtimedwait_time64, SYS_wait4,
-					 SYS_kill, SYS_close, SYS_exit_group);
+/*
+ * What PID 1 of a container has open, and waits for: its signals, what the supervisor asks, and a
+ * line for each process that was asked for. Through a line go: to us the signals for the process,
+ * or the end of who wants it; from us its last words if it could not be executed, then its status.
+ */
+enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 8 };
 
-/* PID 1 of a container. A signal that it gets is meant for the workload. */
-static _Noreturn void inside(const struct container *c, const int stdio[3]) {
-	sigset_t all;
+static struct {
+	struct pollfd fds[MOST_WATCHED];
+	pid_t pids[MOST_WATCHED]; /* of ALL_SIGNALS: the workload's */
+} inner;
+
+static void inner_watch(int at, int fd, pid_t pid) {
+	inner.fds[at] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	inner.pids[at] = pid;
+}
+
+/* Ends as the workload has, when it has, and reports the ends of others. */
+static void inner_reap(void) {
 	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		unsigned char code = (unsigned char)(WIFSIGNALED(status) ? 128 + WTERMSIG(status)
+									 : WEXITSTATUS(status));
+		if (pid == inner.pids[ALL_SIGNALS]) _exit(code);
+		for (int i = LINES; i < MOST_WATCHED; i++) {
+			if (inner.pids[i] != pid) continue;
+			packet_send(inner.fds[i].fd, &code, 1, NULL, 0);
+			close(inner.fds[i].fd);
+			inner_watch(i, -1, 0);
+		}
+	}
+}
+
+/* A process beside the workload: as confined as it is, and it dies with the container. */
+static void inner_exec(const struct container *c, const struct header *says,
+		       const struct request *r, const int fds[MOST_FDS]) {
+	int at = LINES, line = fds[MOST_FDS - 1];
+	while (at < MOST_WATCHED && inner.fds[at].fd >= 0) at++;
+	pid_t pid = at < MOST_WATCHED ? fork() : -1;
+	if (!pid) {
+		host.report = line;
+		host.code = 125;
+		workload(c, says, r, fds);
+	}
+	if (pid > 0) {
+		inner_watch(at, line, pid);
+		return;
+	}
+	const char *why = words("a process in it: %s", strerror(at < MOST_WATCHED ? errno : EBUSY));
+	packet_send(line, why, strlen(why), NULL, 0);
+	packet_send(line, "\x7d", 1, NULL, 0); /* 125 */
+	close(line);
+}
+
+static void inner_order(const struct container *c, const struct header *says) {
+	static struct request r;
+	int fds[MOST_FDS];
+	if (packet_receive(inner.fds[ORDERS].fd, &r, sizeof r, fds) <= 0) {
+		inner_watch(ORDERS, -1, 0);
+		return;
+	}
+	r.text[sizeof r.text - 1] = '\0';
+	if (r.kind == ASK_KILL)
+		kill(inner.pids[ALL_SIGNALS], r.number); /* not reaped yet, so it is no stranger */
+	else if (fds[MOST_FDS - 1] >= 0)
+		inner_exec(c, says, &r, fds);
+	for (int i = 0; i < MOST_FDS - 1; i++) close(fds[i]);
+}
+
+/* A signal for the group of a process; or nobody wants it any more. */
+static void inner_line(int at) {
+	unsigned char signal = 0;
+	ssize_t n = recv(inner.fds[at].fd, &signal, 1, MSG_DONTWAIT);
+	kill(-inner.pids[at], n == 1 ? signal : SIGKILL);
+	if (n != 1) {
+		close(inner.fds[at].fd);
+		inner_watch(at, -1, 0);
+	}
+}
+
+static _Noreturn void inner_loop(const struct container *c, const struct header *says) {
+	struct signalfd_siginfo s;
+	for (;;) {
+		poll(inner.fds, LEN(inner.fds), -1);
+		while (read(inner.fds[ALL_SIGNALS].fd, &s, sizeof s) == sizeof s)
+			if (s.ssi_signo != SIGCHLD) kill(inner.pids[ALL_SIGNALS], (int)s.ssi_signo);
+		inner_reap();
+		if (inner.fds[ORDERS].revents) inner_order(c, says);
+		for (int i = LINES; i < MOST_WATCHED; i++)
+			if (inner.fds[i].fd >= 0 && inner.fds[i].revents) inner_line(i);
+	}
+}
+
+/* PID 1 of a container: a signal that it gets is meant for the workload. orders: or -1. */
+static _Noreturn void inside(const struct container *c, const int stdio[3], int orders) {
+	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) |
+		     c->keep; /* of what it is told to execute */
+	sigset_t all;
 	const struct header *says = image_says(c);
-	construct(c, says, stdio);
+	construct(c, says, stdio, orders);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
+	for (int i = 0; i < MOST_WATCHED; i++) inner_watch(i, -1, 0);
 	pid_t main_pid = fork();
-	if (!main_pid) workload(c, says);
+	if (!main_pid) workload(c, says, NULL, NULL);
 	if (main_pid < 0) die("a process for the workload: %m");
+	inner_watch(ALL_SIGNALS, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), main_pid);
+	inner_watch(ORDERS, orders, 0);
+	if (inner.fds[ALL_SIGNALS].fd < 0) die("its signals: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
+	open_stdio("/dev/null");
 	/* Another user than the workload, who can't touch it, but whom it can signal. */
 	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
 	    setresuid(IDS - 1, IDS - 1, IDS - 1))
 		die("becoming another user: %m");
 	child_bind();
-	int failed = confine(CAP(KILL), NO);
-	if (!failed) failed = filter_only(follow_calls);
+	int failed = confine(others, FOR_OTHERS);
+	if (!failed) failed = filter_groups(DEFAULT | (unsigned)c->may);
 	/* Whether it matters that the kernel has no filter, the workload has decided. */
 	must(failed == -EINVAL ? 0 : failed, "confining PID 1", "");
 	close(host.report); /* exec closes its last copy */
-	for (;;) {
-		int signal = sigwaitinfo(&all, NULL);
-		if (signal > 0 && signal != SIGCHLD)
-			kill(main_pid, signal); /* not reaped yet, so it is no stranger */
-		for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-			if (pid == main_pid && WIFSIGNALED(status)) _exit(128 + WTERMSIG(status));
-			if (pid == main_pid) _exit(WEXITSTATUS(status));
-		}
-	}
+	inner_loop(c, says);
 }
 
-/* Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr. */
-static int container_start(const struct container *c, const int stdio[3], struct task *task) {
+/*
+ * Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr, and the
+ * end of a socket pair, or -1, through which its PID 1 gets requests. All stay the caller's.
+ */
+static int container_start(const struct container *c, const int stdio[3], int orders,
+			   struct task *task) {
 	u64 own = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
 	int parent = task_fork(task, own, c->name);
-	if (!parent) inside(c, stdio);
+	if (!parent) inside(c, stdio, orders);
 	return parent < 0 ? parent : 0;
 }
 
@@ -4086,6 +4432,7 @@ static const struct {
 	{ "/dev", "devtmpfs", "mode=755", MS_NOSUID | MS_NOEXEC },
 	{ "/run", "tmpfs", "mode=755,size=1m", MS_PLAIN },
 	{ "/sys/fs/cgroup", "cgroup2", NULL, MS_PLAIN },
+	{ "/sys/fs/pstore", "pstore", NULL, MS_PLAIN },
 };
 
 /* Is the root an initramfs, which forgets? */
@@ -4113,19 +4460,12 @@ static void mount_device(void) {
 		format(parent, sizeof parent, "%s/..", at);
 		if (!stat(at, &st) && !stat(parent, &above) && st.st_dev != above.st_dev)
 			continue; /* the kernel has done it, or who started us */
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options))
+		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
+		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
 	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
 		   "on\n"); /* else it drops our lines */
-}
-
-/* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
-static void open_stdio(const char *path) {
-	int fd;
-	while ((fd = open(path, O_RDWR | O_NOCTTY)) >= 0 && fd <= STDERR_FILENO)
-		;
-	if (fd > STDERR_FILENO) close(fd);
 }
 
 /* Lines go to path, through an open file of our own: a stopped terminal can't block that one. */
@@ -4160,6 +4500,8 @@ static void set_word(const char *word) {
 		host.disk = value;
 	else if ((value = after(word, "launcher.log="))) /* where lines are copied to */
 		set_log(value);
+	else if (FAULTS && (value = after(word, "launcher.fault=")))
+		host.fault = value;
 	else if (after(word, "launcher."))
 		say("'%s' on the kernel command line means nothing here", word);
 }
@@ -4197,12 +4539,14 @@ static void check_names(const char *list, const char *key) {
 	}
 }
 
-/* Loads one module; a CPU without the unit that it drives (ENODEV) is no error. */
-static int load_module(int dir, const char *name) {
+/* Loads one module, "NAME PARAMETERS"; a CPU without what it drives (ENODEV) is no error. */
+static int load_module(int dir, char *name) {
+	char *parameters = name + strcspn(name, " ");
+	if (*parameters) *parameters++ = '\0';
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
-	if (fd < 0 ||
-	    (syscall(SYS_finit_module, fd, "", compressed) && errno != EEXIST && errno != ENODEV))
+	if (fd < 0 || (syscall(SYS_finit_module, fd, parameters, compressed) && errno != EEXIST &&
+		       errno != ENODEV))
 		failed = -errno;
 	if (fd >= 0) close(fd);
 	return failed;
@@ -4273,11 +4617,99 @@ static sigset_t signals_hold(void) {
 	return set;
 }
 
+/* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
+static void end_device(int command) {
+	say(command == LINUX_REBOOT_CMD_RESTART ? "restarting" : "powering off");
+	kill(-1, SIGKILL);
+	sync();
+	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	if (command != LINUX_REBOOT_CMD_RESTART) write(host.watchdog, "V", 1), close(host.watchdog);
+	if (!fork()) { /* the kernel may end the caller, and PID 1 must not end */
+		kernel_reboot(command);
+		_exit(1);
+	}
+	for (;;) pause();
+}
+
+/* Says what has to be known after a reset too: pstore keeps it, where the kernel has such memory. */
+static void testify(const char *text) {
+	int fd = open("/dev/pmsg0", O_WRONLY | O_CLOEXEC);
+	say("%s", text);
+	write(fd, scratch, format(scratch, sizeof scratch, "%s\n", text));
+	close(fd);
+}
+
+/* One record of the time before the last reset: said, and forgotten. */
+static int testimony(int dir, const char *name) {
+	const char *line = image.text;
+	if (file_read(dir, name, image.text, sizeof image.text) <= 0) return 0;
+	if (!after(name, "pmsg-")) line = strstr(line, "Kernel panic");
+	for (size_t n; line && *line; line += n + (line[n] == '\n')) {
+		n = strcspn(line, "\n");
+		say("before the reset: %.*s", (int)n, line);
+		if (!after(name, "pmsg-")) break;
+	}
+	unlinkat(dir, name, 0);
+	return 0;
+}
+
+static void watchdog_open(void) {
+	int seconds = (int)((watchdog.timeout + 999) / 1000), status = 0;
+	int dir = open("/sys/fs/pstore", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir_each(dir, testimony);
+	close(dir);
+	if (!seconds) return;
+	host.watchdog = open("/dev/watchdog", O_WRONLY | O_CLOEXEC);
+	if (host.watchdog < 0) {
+		say("no watchdog: /dev/watchdog: %m");
+		return;
+	}
+	ioctl(host.watchdog, WDIOC_GETBOOTSTATUS, &status);
+	if (status > 0 && status & WDIOF_CARDRESET) say("the watchdog has reset this device");
+	ioctl(host.watchdog, WDIOC_SETTIMEOUT, &seconds); /* it answers with what it can */
+	ioctl(host.watchdog, WDIOC_GETTIMEOUT, &seconds);
+	host.patience = (u64)seconds * 1000;
+	say("watchdog: resets this device after %d s", seconds);
+}
+
+/* Reads one block past the page cache, in a child: a disk that is dead never answers. */
+static int disk_read(const char *disk, struct task *task) {
+	static _Alignas(4096) char block[4096];
+	int parent = task_fork(task, 0, NULL);
+	if (parent) return parent < 0 ? parent : 0;
+	int fd = open(disk, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (read(fd, block, sizeof block) <= 0) die("reading %s: %m", disk);
+	_exit(0);
+}
+
+/* A fault of PID 1 itself, which would be a panic: it is said, and the device starts over. */
+static void on_fault(int signal, siginfo_t *fault, void *context) {
+	char text[96];
+	(void)context;
+	if (!host.device) return; /* a child: again, and without this */
+	format(text, sizeof text, "PID 1 has failed: %s at address %llx", strsignal(signal),
+	       (u64)(uintptr_t)fault->si_addr);
+	testify(text);
+	end_device(LINUX_REBOOT_CMD_RESTART);
+}
+
+static void faults_hold(void) {
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+	static char stack[16 << 10]; /* the usual one may be what has failed */
+	stack_t other = { .ss_sp = stack, .ss_size = sizeof stack };
+	struct sigaction action = { .sa_sigaction = on_fault };
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND;
+	sigaltstack(&other, NULL);
+	for (int i = 0; i < LEN(signals); i++) sigaction(signals[i], &action, NULL);
+}
+
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
 static void boot(void) {
 	char path[64];
 	umask(022);
 	host.device = 1;
+	host.began = now();
+	faults_hold();
 	signals_hold();
 	if (!is_sealed(path)) {
 		leave_initramfs();
@@ -4291,6 +4723,7 @@ static void boot(void) {
 	if (journal_open("/dev/console")) set_log("kmsg");
 	read_cmdline();
 	load_modules(BOARD_MODULES);
+	watchdog_open();
 	mount_data();
 	cgroup_open("launcher");
 	introduce();
@@ -4365,19 +4798,6 @@ static void clear_up(void) {
 	}
 }
 
-/* Ends the device: nothing is left running, disks are in order, then the kernel does it. */
-static void end_device(int command) {
-	say(command == LINUX_REBOOT_CMD_RESTART ? "restarting" : "powering off");
-	kill(-1, SIGKILL);
-	sync();
-	mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
-	if (!fork()) { /* the kernel may end the caller, and PID 1 must not end */
-		kernel_reboot(command);
-		_exit(1);
-	}
-	for (;;) pause();
-}
-
 /* ---- 16  ask -----------------------------------------------------------------------------------
  *
  * What the command line prints, and what it asks: a request that is sent to the supervisor, and
@@ -4389,33 +4809,28 @@ enum { EXIT_USAGE = 2 };
 
 static unsigned options; /* of the verb: a bit for each first letter; j: --json */
 
+static const char *option_values[32]; /* of those that have one */
+
 static int option(char letter) { return options >> (letter & 31) & 1; }
 
-/* clang-format off */
-enum request_kind {
-	ASK_SELF, ASK_PS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_SAVE, ASK_POWEROFF,
-	ASK_REBOOT
-};
-/* clang-format on */
-
-struct request { /* one packet to the supervisor */
-	enum request_kind kind;
-	int follow;    /* of ASK_LOGS: go on with what comes */
-	char name[32]; /* of the container */
-};
-
-struct row { /* of `launcher ps` */
+struct row { /* of `launcher ps` and `launcher stats` */
 	char name[32], state[12], note[128];
 	int pid;
 	unsigned restarts;
-	u64 up, memory; /* milliseconds, bytes */
+	u64 up, stats[NSTATS]; /* milliseconds; as cgroup_stat gives them */
+};
+
+struct happening { /* of `launcher events` */
+	u64 at;    /* milliseconds of CLOCK_BOOTTIME */
+	char name[32], what[16], note[128];
 };
 
 struct reply { /* one packet from the supervisor, as long as its kind needs */
-	enum { REPLY_ROW, REPLY_BYTES, REPLY_END } kind;
+	enum { REPLY_ROW, REPLY_EVENT, REPLY_BYTES, REPLY_END } kind;
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;
+		struct happening event;
 		char bytes[4096];
 	};
 };
@@ -4494,13 +4909,80 @@ static const char *print_size(char buf[16], u64 bytes) {
 	return buf;
 }
 
+static void print_number(const char *key, u64 n) {
+	char text[24];
+	format(text, sizeof text, "%llu", n);
+	print_member(key, text, YES);
+}
+
+/* Seconds, with three digits behind the point. */
+static const char *seconds(char buf[24], u64 ms) {
+	format(buf, 24, "%llu.%03llu", ms / 1000, ms % 1000);
+	return buf;
+}
+
+/* Columns of the terminal on stdout; of anything else, as many as it takes. */
+static size_t columns(void) {
+	struct winsize size = { .ws_col = 80 };
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? PATH_MAX : size.ws_col;
+}
+
+static const char *const stat_names[NSTATS] = {
+	[STAT_MEMORY] = "memory",         [STAT_PEAK] = "peak",
+	[STAT_LIMIT] = "limit",           [STAT_TASKS] = "tasks",
+	[STAT_CPU_TIME] = "cpu_us",       [STAT_BYTES_READ] = "read",
+	[STAT_BYTES_WRITTEN] = "written", [STAT_PRESSURE] = "pressure",
+	[STAT_OOM_KILLS] = "oom_kills",
+};
+
 static void print_row(const struct row *r) {
-	char pid[16] = "-", up[16] = "-", memory[16] = "-";
+	char pid[16] = "-", up[16] = "-", memory[16] = "-", line[256];
 	if (r->pid) format(pid, sizeof pid, "%d", r->pid);
 	if (r->up) print_time(up, r->up);
-	if (r->memory) print_size(memory, r->memory);
-	print("%-12s %-10s %6s %7s %8u %7s  %s\n", r->name, r->state, pid, up, r->restarts, memory,
-	      r->note);
+	if (r->stats[STAT_MEMORY]) print_size(memory, r->stats[STAT_MEMORY]);
+	if (!option('j')) {
+		format(line, min(sizeof line, columns() + 1), "%-12s %-11s %6s %7s %8u %7s  %s",
+		       r->name, r->state, pid, up, r->restarts, memory, r->note);
+		print_value(line, YES);
+		return;
+	}
+	print_member("name", r->name, NO);
+	print_member("state", r->state, NO);
+	print_number("pid", (u64)r->pid);
+	print_number("up_ms", r->up);
+	print_number("restarts", r->restarts);
+	for (int i = 0; i < NSTATS; i++) print_number(stat_names[i], r->stats[i]);
+	print_member("note", r->note, NO);
+	print_end();
+}
+
+/* One line of `launcher stats`: what it used in the ms since it was `then`. */
+static void print_stats(const struct row *r, const struct row *then, u64 ms) {
+	char texts[5][16];
+	static const enum count sizes[] = { STAT_MEMORY, STAT_PEAK, STAT_LIMIT, STAT_BYTES_READ,
+					    STAT_BYTES_WRITTEN };
+	u64 used = r->stats[STAT_CPU_TIME] - then->stats[STAT_CPU_TIME];
+	if (used > r->stats[STAT_CPU_TIME]) used = 0; /* another cgroup */
+	for (int i = 0; i < LEN(sizes); i++) print_size(texts[i], r->stats[sizes[i]]);
+	print("%-12s %4llu.%llu %7s %7s %7s %5llu %7s %7s %5llu %8u\n", r->name, used / 10 / ms,
+	      used / ms % 10, texts[0], texts[1], texts[2], r->stats[STAT_TASKS], texts[3],
+	      texts[4], r->stats[STAT_PRESSURE], r->restarts);
+}
+
+static void print_event(const struct happening *e) {
+	char time[24], line[256];
+	seconds(time, e->at);
+	if (!option('j')) {
+		format(line, min(sizeof line, columns() + 1), "%10s %-12s %-11s %s", time, e->name,
+		       e->what, e->note);
+		print_value(line, YES);
+		return;
+	}
+	print_member("time", time, YES);
+	print_member("container", e->name, NO);
+	print_member("event", e->what, NO);
+	print_member("note", e->note, NO);
+	print_end();
 }
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
@@ -4517,31 +4999,158 @@ static int control_connect(void) {
 	die("%s: %m", places[1].sun_path);
 }
 
-/* Sends a request, prints the answer, and returns the exit status that comes with its end. */
-static int ask_supervisor(enum request_kind kind, const char *name) {
-	struct request request = { .kind = kind, .follow = option('f') };
+/*
+ * Sends a request, prints the answer, and returns the exit status that comes with its end. Rows are
+ * given to each, or printed.
+ */
+static int ask_supervisor(const struct request *request, const int *fds,
+			  void (*each)(const struct row *)) {
 	static struct reply reply;
-	if (kind == ASK_SAVE && isatty(STDOUT_FILENO))
-		die("a tar is not for a terminal: launcher save %s >out.tar", name);
-	if (name && format(request.name, sizeof request.name, "%s", name) != strlen(name))
-		die("there is no container '%s'", name);
 	int fd = control_connect();
-	if (send(fd, &request, sizeof request, MSG_NOSIGNAL) < 0) die("asking the supervisor: %m");
-	if (kind == ASK_PS)
-		print("%-12s %-10s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
-		      "RESTARTS", "MEMORY", "NOTE");
+	int failed = packet_send(fd, request, sizeof *request, fds, fds ? MOST_FDS : 0);
+	must(failed, "asking the supervisor", "");
 	for (;;) {
 		ssize_t n = recv(fd, &reply, sizeof reply, 0);
 		size_t size = n - offsetof(struct reply, bytes);
 		if (n < (ssize_t)offsetof(struct reply, bytes)) die("the supervisor has gone away");
 		if (reply.kind == REPLY_ROW)
-			print_row(&reply.row);
+			(each ? each : print_row)(&reply.row);
+		else if (reply.kind == REPLY_EVENT)
+			print_event(&reply.event);
 		else if (reply.kind == REPLY_BYTES)
 			print_bytes(reply.bytes, size);
 		else if (size)
 			say("%.*s", (int)size, reply.bytes);
-		if (reply.kind == REPLY_END) return reply.code;
+		if (reply.kind != REPLY_END) continue;
+		close(fd);
+		return reply.code;
 	}
+}
+
+static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may have more */
+
+static void row_compare(const struct row *r) {
+	struct row *then = rows;
+	static u64 since;
+	while (then < rows + LEN(rows) - 1 && *then->name && strcmp(then->name, r->name)) then++;
+	if (then == rows) since = now() - since;
+	if (*then->name) print_stats(r, then, since ? since : 1);
+	*then = *r;
+	if (then == rows) since = now();
+}
+
+/* What the containers use: once to a file or pipe, again and again to a terminal. */
+static int ask_stats(char **argv) {
+	struct request request = { .kind = ASK_STATS };
+	int failed = NO, live = isatty(STDOUT_FILENO);
+	(void)argv;
+	if (option('j')) return ask_supervisor(&request, NULL, NULL);
+	for (int round = 0; !failed && (live || round < 2); round++) {
+		if (round && live) print("\33[H\33[J");
+		if (round)
+			print("%-12s %6s %7s %7s %7s %5s %7s %7s %5s %8s\n", "NAME", "CPU%",
+			      "MEMORY", "PEAK", "LIMIT", "TASKS", "READ", "WRITTEN", "PRESS",
+			      "RESTARTS");
+		failed = ask_supervisor(&request, NULL, row_compare);
+		if (!failed && (live || !round)) poll(NULL, 0, 1000);
+	}
+	return failed;
+}
+
+/* Copies what there is from one descriptor to another. Returns 0 at its end. */
+static int relay(int from, int to) {
+	char bytes[4096];
+	ssize_t n = read(from, bytes, sizeof bytes);
+	for (ssize_t at = 0, done; at < n; at += done)
+		if ((done = write(to, bytes + at, n - at)) <= 0) return 0;
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+/*
+ * Stays until what was executed has ended: its signals go through the line, and with a terminal all
+ * that is typed and printed through that. Returns its exit status.
+ */
+static int exec_follow(int line, int signals) {
+	enum { END, SIGNALS, TYPED, SCREEN, POLLED };
+	struct pollfd fds[POLLED] = { [END] = { line, POLLIN, 0 },
+				      [SIGNALS] = { signals, POLLIN, 0 },
+				      [TYPED] = { -1, POLLIN, 0 },
+				      [SCREEN] = { -1, POLLIN, 0 } };
+	struct signalfd_siginfo s;
+	struct winsize size;
+	char text[512];
+	int got[MOST_FDS];
+	for (;;) {
+		poll(fds, POLLED, -1);
+		if (fds[SCREEN].revents && !relay(fds[SCREEN].fd, STDOUT_FILENO))
+			fds[SCREEN].fd = -1;
+		if (fds[TYPED].revents && !relay(STDIN_FILENO, fds[SCREEN].fd)) fds[TYPED].fd = -1;
+		while (read(signals, &s, sizeof s) == sizeof s) {
+			unsigned char signal = (unsigned char)s.ssi_signo;
+			if (signal != SIGWINCH && signal != SIGCHLD)
+				packet_send(line, &signal, 1, NULL, 0);
+			else if (fds[SCREEN].fd >= 0 && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
+				ioctl(fds[SCREEN].fd, TIOCSWINSZ, &size);
+		}
+		if (!fds[END].revents) continue;
+		ssize_t n = packet_receive(line, text, sizeof text, got);
+		if (n > 1) {
+			say("%.*s", (int)n, text);
+		} else if (n == 1 && got[0] >= 0) {
+			fcntl(got[0], F_SETFL, O_NONBLOCK);
+			fds[SCREEN].fd = got[0];
+			fds[TYPED].fd = STDIN_FILENO;
+		} else if (n >= 0 || errno != EAGAIN) {
+			while (fds[SCREEN].fd >= 0 && poll(&fds[SCREEN], 1, 0) > 0 &&
+			       relay(fds[SCREEN].fd, STDOUT_FILENO))
+				;
+			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
+		}
+	}
+}
+
+/* A command beside the workload, as confined as that. -t: with a terminal; -u: as that user. */
+static int ask_exec(char **argv) {
+	static struct request r = { .kind = ASK_EXEC, .ids = { -1, -1 } };
+	struct termios before, raw;
+	struct winsize size = { 0 };
+	sigset_t all;
+	int line[2], code, at = 0;
+	const char *user = option_values['u' & 31], *term = getenv("TERM");
+	i64 ids[2] = { -1, -1 };
+	const char *end = user ? user + strlen(user) : NULL;
+	if (user && (decimal(&user, end, &ids[0]) ||
+		     (*user == ':' && (user++, decimal(&user, end, &ids[1]))) || *user ||
+		     ids[0] >= IDS || ids[1] >= IDS))
+		die("-u %s is not UID or UID:GID, numbers below %d", option_values['u' & 31], IDS);
+	for (int i = 0; i < 2; i++) r.ids[i] = (int)ids[i];
+	r.tty = option('t');
+	if (r.tty && (tcgetattr(STDIN_FILENO, &before) || ioctl(STDIN_FILENO, TIOCGWINSZ, &size)))
+		die("-t: stdin is no terminal");
+	r.rows = size.ws_row;
+	r.columns = size.ws_col;
+	format(r.name, sizeof r.name, "%s", *argv++);
+	if (*argv && !strcmp(*argv, "--")) argv++;
+	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
+	for (; *argv; argv++) {
+		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
+		at += (int)n + 1;
+		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
+			die("the command is longer than %d bytes", at);
+	}
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
+	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
+		return code == 1 ? 125 : code;
+	close(line[1]);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	raw = before;
+	cfmakeraw(&raw);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+	code = exec_follow(line[0], signals);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	return code;
 }
 
 /* ---- 17  policy --------------------------------------------------------------------------------
@@ -4825,14 +5434,14 @@ static int ask_run(char **argv) {
 	prepare_host("run", ".");
 	run_tidy();
 	if ((failed = cgroup_make(name, &c))) say("%s", cgroup.why);
-	if (!failed && (failed = container_unpack(&c, &task)))
+	if (!failed && (failed = container_unpack(&c, NO, &task)))
 		say("a process to unpack in: %s", strerror(-failed));
 	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
 		say("%s", cgroup.why);
-	if (!failed && (failed = container_start(&c, stdio, &task)))
+	if (!failed && (failed = container_start(&c, stdio, -1, &task)))
 		say("a process for the container: %s", strerror(-failed));
 	if (!failed) code = run_wait(&task, &signals);
-	if (cgroup_oom_kills(name))
+	if (cgroup_stat(name, STAT_OOM_KILLS))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
 	for (int i = 0; i < NCONTROLLERS; i++) remove_stale(cgroup.base[i], name);
@@ -4950,11 +5559,21 @@ static const struct verb {
 	enum request_kind asks;
 	int (*run)(char **argv);
 } verbs[] = {
-	{ "ps", "", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "logs", "[-f] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
+	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "stats", "[--json]", "what they use; on a terminal: live", 0, 0, ASK_SELF, ask_stats },
+	{ "events", "[-f] [--json]", "what has happened; -f: and what comes", 0, 0, ASK_EVENTS, NULL },
+	{ "logs", "[-f] [-n LINES] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
 	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
 	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
 	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
+	{ "kill", "[-s SIGNAL] NAME", "signal its command; default TERM", 1, 1, ASK_KILL, NULL },
+	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE, NULL },
+	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE, NULL },
+	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT, NULL },
+	{ "limits", "NAME LIMIT", "up to its next start: memory=32M, cpu=50%, pids=64", 2, 2,
+	  ASK_LIMITS, NULL },
+	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal", 2,
+	  INT_MAX, ASK_SELF, ask_exec },
 	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
 	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
 	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
@@ -4968,9 +5587,21 @@ static const struct verb {
 	{ "verify", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
 	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
 	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
+	{ "completion", "", "print what bash needs to complete all this", 0, 0, ASK_SELF, NULL },
 	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
 };
 /* clang-format on */
+
+/* What bash completes: verbs first, then names and files. */
+static int completion(void) {
+	print("_launcher() {\n\tlocal word=${COMP_WORDS[COMP_CWORD]}\n"
+	      "\tif [ $COMP_CWORD = 1 ]; then COMPREPLY=($(compgen -W '");
+	for (const struct verb *v = verbs; v < verbs + LEN(verbs); v++) print("%s ", v->name);
+	print("' -- $word))\n\telse COMPREPLY=($(compgen -f -W '");
+	for (int i = 0; i < NCONTAINERS; i++) print("%s ", containers[i].name);
+	print("' -- $word)); fi\n}\ncomplete -o filenames -F _launcher launcher\n");
+	return 0;
+}
 
 static int help(void) {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
@@ -4985,25 +5616,74 @@ static int help(void) {
 	return 0;
 }
 
+/* A number, or the name of a signal; -1: it is none. */
+static int number_of(const char *s, int is_signal) {
+	static const char names[] =
+	    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM "
+	    "TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM "
+	    "PROF WINCH IO PWR SYS";
+	const char *p = s, *name = names;
+	i64 n;
+	if (!decimal(&p, p + strlen(p), &n))
+		return *p || n > (is_signal ? 64 : INT_MAX) ? -1 : (int)n;
+	s += after(s, "SIG") ? 3 : 0;
+	for (int i = 1; is_signal && *name; i++, name += strcspn(name, " "), name += *name == ' ')
+		if (strlen(s) == strcspn(name, " ") && after(name, s)) return i;
+	return -1;
+}
+
+/* Sends what the command line asks of the supervisor. */
+static int ask_other(enum request_kind kind, char **argv) {
+	static struct request r;
+	const char *value = option_values[kind == ASK_KILL ? 's' & 31 : 'n' & 31];
+	r.kind = kind;
+	r.follow = option('f');
+	r.number = kind == ASK_KILL ? SIGTERM : -1;
+	if (value && (r.number = number_of(value, kind == ASK_KILL)) < 0)
+		die("'%s' is no %s", value, kind == ASK_KILL ? "signal" : "number of lines");
+	if (kind == ASK_SAVE && isatty(STDOUT_FILENO))
+		die("a tar is not for a terminal: launcher save %s >out.tar", argv[0]);
+	if (argv[0] && format(r.name, sizeof r.name, "%s", argv[0]) != strlen(argv[0]))
+		die("there is no container '%s'", argv[0]);
+	if (argv[0] && argv[1]) format(r.text, sizeof r.text, "%s", argv[1]);
+	if (kind == ASK_PS && !option('j'))
+		print("%-12s %-11s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
+		      "RESTARTS", "MEMORY", "NOTE");
+	return ask_supervisor(&r, NULL, NULL);
+}
+
+/* Takes the options that the verb has off the command line. Returns what is left; NULL: usage. */
+static char **take_options(const struct verb *v, char **argv) {
+	for (; *argv && argv[0][0] == '-'; argv++) {
+		int at = argv[0][strspn(argv[0], "-")] & 31;
+		if (strstr(v->args, words("[%s ", argv[0])) && argv[1])
+			option_values[at] = *++argv;
+		else if (!strstr(v->args, words("[%s]", argv[0])))
+			return NULL;
+		options |= 1U << at;
+	}
+	return argv;
+}
+
 /* Does what the command line says. Returns an exit status, or SUPERVISE. */
 static int ask(int argc, char **argv) {
-	const char *name = argc > 1 ? argv[1] : "help";
+	const char *name = argc > 1 ? argv[1] : "help", *like = "help";
 	const struct verb *v = verbs, *end = verbs + LEN(verbs);
-	while (v < end && strcmp(v->name, name)) v++;
+	name += strspn(name, "-"); /* --help, --version */
+	for (; v < end && strcmp(v->name, name); v++)
+		if (is_like(name, v->name, 1 + (strlen(name) > 4))) like = v->name;
 	if (v == end) {
-		say("there is no verb '%s'; 'launcher help' lists them", name);
+		say("there is no verb '%s'; did you mean 'launcher %s'?", name, like);
 		return EXIT_USAGE;
 	}
-	argc -= argc > 1 ? 2 : 1;
-	argv += 2;
-	for (; argc && argv[0][0] == '-' && strstr(v->args, words("[%s]", argv[0])); argc--, argv++)
-		options |= 1U << (argv[0][strspn(argv[0], "-")] & 31);
-	if (argc < v->least || (argc && argv[0][0] == '-') || argc > v->most) {
+	argv = take_options(v, argv + (argc > 1 ? 2 : 1));
+	for (argc = 0; argv && argv[argc];) argc++;
+	if (!argv || argc < v->least || argc > v->most) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
-	if (v->asks != ASK_SELF) return ask_supervisor(v->asks, argc ? argv[0] : NULL);
-	return v->run ? v->run(argv) : help();
+	if (v->asks != ASK_SELF) return ask_other(v->asks, argv);
+	return v->run ? v->run(argv) : strcmp(v->name, "help") ? completion() : help();
 }
 
 /* ---- 19  save ----------------------------------------------------------------------------------
@@ -5284,11 +5964,13 @@ static int save_start(int client, const struct task *task, u64 ids) {
 /* clang-format off */
 #define STATES(X)                                                                                  \
 	X(IS_WAITING) X(IS_UNPACKING) X(IS_STARTING) X(IS_UP) X(IS_STOPPING)                       \
-	X(IS_BACKING_OFF) X(IS_DONE)
+	X(IS_BACKING_OFF) X(IS_PARKED) X(IS_DONE)
 #define EVENTS(X, s)                                                                               \
 	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
 	X(s, ON_GO)                  /* nothing is in its way */                                   \
 	X(s, ON_EXECED)              /* the workload runs */                                       \
+	X(s, ON_READY)               /* it does what others wait for */                            \
+	X(s, ON_UNWELL)              /* it does not do any more what it should */                  \
 	X(s, ON_EXITED)              /* the task is gone */                                        \
 	X(s, ON_TIMEOUT)             /* its deadline has passed */
 
@@ -5301,10 +5983,11 @@ enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
 static const char *const state_names[] = {
 	[IS_WAITING] = "waiting", [IS_UNPACKING] = "unpacking", [IS_STARTING] = "starting",
 	[IS_UP] = "up",           [IS_STOPPING] = "stopping",   [IS_BACKING_OFF] = "backing-off",
-	[IS_DONE] = "done",
+	[IS_PARKED] = "parked",   [IS_DONE] = "done",
 };
 
-enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000 }; /* ms */
+enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
+enum { HANGS = 10 };      /* attempts to kill, after which it is said that this does not help */
 enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
 
 struct instance {
@@ -5313,26 +5996,48 @@ struct instance {
 	struct task task; /* the unpacker, or the container's PID 1; never a second one */
 	int status;       /* of the latest task: exit status, or 128 + signal */
 	int log[2];       /* pipe that is stdout and stderr, in every incarnation */
+	int orders;       /* to PID 1 of the container; or -1 */
+	int notify;       /* where it says READY=1 and WATCHDOG=1; or -1 */
+	int line;         /* of the health command that runs now; or -1 */
 	u64 since;        /* when the state was entered; all times are now() */
 	u64 deadline;     /* when its time is up; 0: never */
+	u64 look;         /* when its health, or readiness, is looked at next; 0: never */
 	u64 delay;        /* ms before the next restart; 0: it has not failed lately */
 	u64 oom_kills;    /* of its cgroup, when the task was started */
-	unsigned restarts;
-	int left_out;   /* by the kernel command line, and not started since: nobody waits for it */
+	u64 cpu;          /* ms that the latest task took */
+	const char *sick; /* why it is ended, if nobody has asked for that */
+	unsigned restarts, ends, failures, kills; /* all; all; of its health, of us in a row */
+	int left_out;  /* by the kernel command line, and not started since: nobody waits for it */
+	int impatient; /* it has waited for others for long enough */
+	int half_open; /* it was parked, and has not been well since */
+	int lost;      /* it has failed, and its row wants no other try */
+	int paused;
 	char note[128]; /* what happened last, for people */
 
 	struct instance *root;     /* the first row with the same image; of that one only: */
 	struct instance *unpacker; /* whose task unpacks the image now */
 	int unpacked;              /* the root is mounted */
+	int fallen;                /* from now on it is made of the fallback */
 };
 
 static struct instance instances[NCONTAINERS];
 static struct ring rings[NCONTAINERS];
-static int poller = -1; /* epoll of the loop */
-static int ending;      /* the command for reboot(2) that comes next; nothing is started */
-static u64 end_by;      /* when patience with that ends */
+static struct happening happenings[32 + 8 * NCONTAINERS]; /* the latest */
+static u64 happened;                                      /* events since the start */
+static int poller = -1;                                   /* epoll of the loop */
+static int ending;    /* the command for reboot(2) that comes next; nothing is started */
+static u64 end_by;    /* when patience with that ends */
+static u64 budget_at; /* when a row without any priority could have used all of the budget */
 
-enum source { FROM_SIGNALS, FROM_CONTROL, FROM_CLIENT, FROM_REPORT, FROM_LOG };
+enum source {
+	FROM_SIGNALS,
+	FROM_CONTROL,
+	FROM_CLIENT,
+	FROM_REPORT,
+	FROM_LOG,
+	FROM_NOTIFY,
+	FROM_LINE
+};
 
 static const struct container *row_of(const struct instance *i) {
 	return &containers[i - instances];
@@ -5347,6 +6052,20 @@ static void watch(int how, int fd, uint32_t events, enum source source, int inde
 
 #define note(i, ...) format((i)->note, sizeof(i)->note, __VA_ARGS__)
 
+/* Keeps an event for `launcher events`; i: NULL for the device. */
+static void record(const struct instance *i, const char *what, const char *why, u64 at) {
+	struct happening *h = &happenings[happened++ % LEN(happenings)];
+	h->at = at;
+	format(h->name, sizeof h->name, "%s", i ? row_of(i)->name : "-");
+	format(h->what, sizeof h->what, "%s", what);
+	format(h->note, sizeof h->note, "%s", why);
+}
+
+static void close_one(int *fd) {
+	if (*fd >= 0) close(*fd);
+	*fd = -1;
+}
+
 static void signal_task(struct instance *i, int signal) {
 	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
 	if (failed && errno == ENOSYS)
@@ -5354,16 +6073,60 @@ static void signal_task(struct instance *i, int signal) {
 	if (failed) say("%s: signal %d: %m", row_of(i)->name, signal);
 }
 
+static int set_paused(struct instance *i, int paused) {
+	int failed = i->paused == paused ? 0 : cgroup_freeze(row_of(i)->name, paused);
+	if (failed || i->paused == paused) return failed;
+	i->paused = paused;
+	i->look = paused || !row_of(i)->health.every ? 0 : now() + row_of(i)->health.every;
+	record(i, paused ? "paused" : "unpaused", "", now());
+	return 0;
+}
+
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
+static void root_forget(struct instance *i) {
+	if (i->root->unpacked) root_drop(row_of(i)->image);
+	i->root->unpacked = NO;
+}
+
 static void release(struct instance *i) {
 	int users = 0;
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
 		users += k != i && k->root == i->root && k->state != IS_DONE;
-	if (i->root->unpacked && !users) {
-		i->root->unpacked = NO;
-		root_drop(row_of(i)->image);
-	}
+	if (!users) root_forget(i);
 	cgroup_remove(row_of(i)->name);
+}
+
+/*
+ * Takes one restart out of the budget of the device, and more if its short life has cost more than
+ * a second of CPU. The budget is a time: what was used comes back as that passes.
+ */
+static int budget_take(const struct instance *i) {
+	u64 every = budget.every ? budget.every : SECONDS(30), time = now();
+	u64 most = (budget.restarts ? budget.restarts : 20) * every;
+	u64 used = budget_at > time ? budget_at - time : 0;
+	if (used + every > most / 4 * (row_of(i)->priority + 1)) return NO;
+	budget_at = time + min(used + every * (1 + i->cpu / 1000), most);
+	return YES;
+}
+
+/* Begins the end: everything is stopped, in order, and within a time. */
+static void end(int command) {
+	ending = ending ? ending : command;
+	end_by = end_by ? end_by : now() + END_LIMIT;
+	record(NULL, "ending", "", now());
+}
+
+/* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
+static int is_ready(const struct instance *i) {
+	return i->state == IS_UP || i->left_out ||
+	       (i->state == IS_DONE && row_of(i)->restart == NEVER && i->ends && !i->status);
+}
+
+/* The first instance that keeps a waiting one from starting; NULL if there is none. */
+static const struct instance *waits_for(const struct instance *i) {
+	for (const int *row = row_of(i)->after; row && *row >= 0 && !i->impatient; row++)
+		if (!is_ready(&instances[*row])) return &instances[*row];
+	return i->root->unpacker; /* of the image that both share */
 }
 
 /* -- actions: what happens to an instance; each returns the state that comes next -- */
@@ -5372,17 +6135,40 @@ static enum state stay(struct instance *i) { return i->state; }
 
 static enum state wait_turn(struct instance *i) {
 	i->wanted = YES;
-	i->left_out = NO;
-	i->deadline = 0;
+	i->left_out = i->impatient = i->lost = NO;
+	i->deadline = !row_of(i)->after ? 0
+		      : row_of(i)->wait ? now() + row_of(i)->wait
+					: now() + SECONDS(60);
 	return IS_WAITING;
 }
 
 static enum state finish(struct instance *i) {
-	i->wanted = NO;
-	i->deadline = 0;
-	i->delay = 0;
+	i->wanted = i->half_open = NO;
+	i->deadline = i->delay = 0;
 	release(i);
 	return IS_DONE;
+}
+
+/* The device can't afford another try now: what the row names comes instead, or a long rest. */
+static enum state park(struct instance *i) {
+	const struct container *c = row_of(i);
+	u64 rest = budget.parked ? budget.parked : SECONDS(300);
+	char text[256];
+	int falls = c->escalate & FALLBACK && !i->root->fallen;
+	if (falls) {
+		i->root->fallen = YES;
+		root_forget(i); /* who still runs in it keeps it, until it ends */
+		rest = i->delay;
+	} else if (c->escalate & REBOOT) {
+		format(text, sizeof text, "%s: %s; this device starts over", c->name, i->note);
+		testify(text);
+		end(LINUX_REBOOT_CMD_RESTART);
+	}
+	i->half_open = !falls;
+	i->deadline = now() + rest;
+	say("%s: %s; over its share of restarts, %s%llu s", c->name, i->note,
+	    falls ? "its fallback is taken in " : "tried again in ", rest / 1000);
+	return falls ? IS_BACKING_OFF : IS_PARKED;
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
@@ -5390,16 +6176,25 @@ static enum state conclude(struct instance *i, int failed) {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
+	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
+	int calm = i->state == IS_UP &&
+		   now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
+		i->lost = failed;
 		return finish(i);
 	}
-	if (i->state == IS_UP && now() - i->since >= limit)
-		i->delay = 0; /* it has been well for long enough */
-	i->delay = !i->delay ? first : i->delay * 2 < limit ? i->delay * 2 : limit;
-	i->deadline = now() + i->delay;
-	say("%s: %s; restart in %llu.%llu s", c->name, i->note, i->delay / 1000,
-	    i->delay % 1000 / 100);
+	if (calm) { /* it has been well for long enough */
+		i->delay = i->cpu = 0;
+		i->half_open = NO;
+	}
+	i->delay = !i->delay ? first : min(i->delay * factor / 100, limit);
+	if (i->half_open || !budget_take(i)) return park(i);
+	struct timespec chance;
+	clock_gettime(CLOCK_MONOTONIC, &chance);
+	u64 delay = i->delay + i->delay / 4 * (u64)(chance.tv_nsec / 1000 % 1000) / 1000;
+	i->deadline = now() + delay;
+	say("%s: %s; restart in %llu.%llu s", c->name, i->note, delay / 1000, delay % 1000 / 100);
 	return IS_BACKING_OFF;
 }
 
@@ -5421,14 +6216,20 @@ static enum state begin(struct instance *i, int failed, enum state next) {
 }
 
 static enum state build(struct instance *i) {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	const struct container *c = row_of(i);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), orders[2] = { -1, -1 };
 	int stdio[3] = { null, i->log[1], i->log[1] };
 	static const int console[3] = { 0, 1, 2 };
-	i->oom_kills = cgroup_oom_kills(row_of(i)->name);
-	int refused = cgroup_devices(row_of(i)->name, row_of(i)), failed = 0;
-	if (!refused)
-		failed = container_start(row_of(i), row_of(i)->console ? console : stdio, &i->task);
-	if (null >= 0) close(null);
+	i->oom_kills = cgroup_stat(c->name, STAT_OOM_KILLS);
+	int refused = cgroup_devices(c->name, c);
+	int failed = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, orders) ? -errno : 0;
+	if (!failed && !refused)
+		failed = container_start(c, c->console ? console : stdio, orders[1], &i->task);
+	close_one(&null);
+	close_one(&orders[1]);
+	i->orders = orders[0];
+	if (!refused && !failed) return begin(i, 0, IS_STARTING);
+	close_one(&i->orders);
 	if (!refused) return begin(i, failed, IS_STARTING);
 	note(i, "%s", cgroup.why);
 	return conclude(i, YES);
@@ -5438,6 +6239,8 @@ static enum state build(struct instance *i) {
 static enum state launch(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->status = 125; /* until it is known better */
+	i->sick = NULL;
+	i->failures = i->kills = 0;
 	if (c->console && !isatty(STDIN_FILENO)) {
 		note(i, "has the console, and there is none");
 		say("%s: %s", c->name, i->note);
@@ -5448,22 +6251,36 @@ static enum state launch(struct instance *i) {
 		return conclude(i, YES);
 	}
 	if (i->root->unpacked) return build(i);
-	i->oom_kills = cgroup_oom_kills(c->name);
-	return begin(i, container_unpack(c, &i->task), IS_UNPACKING);
+	i->oom_kills = cgroup_stat(c->name, STAT_OOM_KILLS);
+	return begin(i, container_unpack(c, i->root->fallen, &i->task), IS_UNPACKING);
 }
 
 static enum state up(struct instance *i) {
+	const struct container *c = row_of(i);
 	i->deadline = 0;
-	say("%s: up", row_of(i)->name);
+	i->look = c->health.every ? now() + c->health.every : 0;
+	say("%s: up", c->name);
 	return IS_UP;
+}
+
+/* The workload runs: is that enough? */
+static enum state execed(struct instance *i) {
+	const struct container *c = row_of(i);
+	record(i, "execed", "", now());
+	if (!c->ready) return up(i);
+	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
+	i->look = c->ready == NOTIFY ? 0 : now();
+	return IS_STARTING;
 }
 
 /* Explains the end of a task: its last words, else the limit that it hit, else its status. */
 static void explain(struct instance *i, const char *last_words) {
 	int killed = i->status > 128 && i->status <= 128 + 64;
-	if (*last_words)
+	if (i->sick)
+		note(i, "%s", i->sick);
+	else if (*last_words)
 		note(i, "%s", last_words);
-	else if (cgroup_oom_kills(row_of(i)->name) > i->oom_kills)
+	else if (cgroup_stat(row_of(i)->name, STAT_OOM_KILLS) > i->oom_kills)
 		note(i, "out of memory: the limit is %llu KiB", memory_max(row_of(i)) >> 10);
 	else if (killed)
 		note(i, "exit %d (%s)", i->status, strsignal(i->status - 128));
@@ -5471,7 +6288,11 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i) { return conclude(i, i->status != 0); }
+static enum state ended(struct instance *i) {
+	int failed = i->status != 0;
+	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
+	return conclude(i, failed || i->sick);
+}
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
 static void settle_root(struct instance *i) {
@@ -5494,17 +6315,24 @@ static enum state unpacked(struct instance *i) {
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
 	i->deadline = now() + KILL_AGAIN;
+	if (++i->kills == HANGS) {
+		note(i, "can't be killed: a process hangs in the kernel");
+		say("%s: %s", row_of(i)->name, i->note);
+	}
 	return i->state;
 }
 
 static enum state abandon(struct instance *i) {
-	say("%s: not started after %d s", row_of(i)->name, START_LIMIT / 1000);
+	i->sick = row_of(i)->ready ? "not ready in time" : "not started in time";
+	say("%s: %s", row_of(i)->name, i->sick);
 	return kill_all(i);
 }
 
 static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->wanted = NO;
+	i->look = 0;
+	set_paused(i, NO);
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
 		return IS_STOPPING;
@@ -5514,6 +6342,13 @@ static enum state terminate(struct instance *i) {
 	return IS_STOPPING;
 }
 
+/* It lives, and does not do what it should: ended like one that somebody stops, it has failed. */
+static enum state fail(struct instance *i) {
+	say("%s: %s", row_of(i)->name, i->sick);
+	record(i, "unhealthy", i->sick, now());
+	return terminate(i);
+}
+
 static enum state want(struct instance *i) {
 	i->wanted = YES;
 	return i->state;
@@ -5521,29 +6356,43 @@ static enum state want(struct instance *i) {
 
 static enum state unwant(struct instance *i) {
 	i->wanted = NO;
+	i->sick = NULL;
 	return i->state;
 }
 
 static enum state stopped(struct instance *i) {
 	settle_root(i);
+	if (i->sick) return conclude(i, YES);
 	say("%s: stopped, %s", row_of(i)->name, i->note);
 	return i->wanted ? retry(i) : finish(i);
 }
 
+/* It has waited for others for long enough: a part of the device is better than none. */
+static enum state lose_patience(struct instance *i) {
+	const struct instance *waits = waits_for(i);
+	i->impatient = YES;
+	if (waits)
+		say("%s: has waited for %s long enough, and starts without", row_of(i)->name,
+		    row_of(waits)->name);
+	return IS_WAITING;
+}
+
 /* clang-format off */
-#define ROW(state, start, stop, go, execed, exited, timeout)                                       \
-	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go,                            \
-		    [ON_EXECED] = execed, [ON_EXITED] = exited, [ON_TIMEOUT] = timeout }
+#define ROW(state, start, stop, go, execed, ready, unwell, exited, timeout)                        \
+	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go, [ON_EXECED] = execed,      \
+		    [ON_READY] = ready, [ON_UNWELL] = unwell, [ON_EXITED] = exited,                \
+		    [ON_TIMEOUT] = timeout }
 
 static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
-	/*                  START      STOP       GO      EXECED  EXITED    TIMEOUT */
-	ROW(IS_WAITING,     stay,      finish,    launch, stay,   stay,     stay),
-	ROW(IS_UNPACKING,   stay,      terminate, stay,   stay,   unpacked, stay),
-	ROW(IS_STARTING,    stay,      terminate, stay,   up,     ended,    abandon),
-	ROW(IS_UP,          stay,      terminate, stay,   stay,   ended,    stay),
-	ROW(IS_STOPPING,    want,      unwant,    stay,   stay,   stopped,  kill_all),
-	ROW(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay,     retry),
-	ROW(IS_DONE,        wait_turn, stay,      stay,   stay,   stay,     stay),
+	/*                  START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
+	ROW(IS_WAITING,     stay,      finish,    launch, stay,   stay, stay,  stay,     lose_patience),
+	ROW(IS_UNPACKING,   stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
+	ROW(IS_STARTING,    stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
+	ROW(IS_UP,          stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
+	ROW(IS_STOPPING,    want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
+	ROW(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	ROW(IS_PARKED,      retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	ROW(IS_DONE,        wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
 };
 /* clang-format on */
 
@@ -5556,10 +6405,10 @@ static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
 static void happen(struct instance *i, enum event event) {
 	enum state next = reactions[i->state][event](i);
-	if (next != i->state) {
-		i->state = next;
-		i->since = now();
-	}
+	if (next == i->state) return;
+	i->state = next;
+	i->since = now();
+	record(i, state_names[next], next == IS_UP ? "" : i->note, i->since);
 }
 
 /* A report pipe is readable: end of file says that the work is done; words stay there for later. */
@@ -5575,43 +6424,150 @@ static void on_log(struct instance *i) {
 	if (ring_fill(r, i->log[0]) > 0) ring_show(r, row_of(i)->name);
 }
 
+/* It was looked at, or its time to say something has passed: why it is not well, or NULL. */
+static void on_health(struct instance *i, const char *why) {
+	const struct container *c = row_of(i);
+	close_one(&i->line);
+	i->failures = why ? i->failures + 1 : 0;
+	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
+	if (!why) {
+		if (c->ready == HEALTHY) happen(i, ON_READY);
+	} else if (i->state == IS_UP &&
+		   i->failures >=
+		       (c->health.failures && c->health.command ? c->health.failures : 3)) {
+		i->sick = why;
+		happen(i, ON_UNWELL);
+	}
+}
+
+/* The health command has ended, if it could be executed. */
+static void on_line(struct instance *i) {
+	unsigned char status[2];
+	ssize_t n = recv(i->line, status, sizeof status, MSG_DONTWAIT);
+	if (n == 1) on_health(i, *status ? "not healthy: its health command fails" : NULL);
+	if (n <= 0 && errno != EAGAIN) on_health(i, "not healthy: no health command can run");
+}
+
+static void health_ask(struct instance *i) {
+	static const struct request r = { .kind = ASK_HEALTH };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), line[2] = { -1, -1 };
+	int failed = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line);
+	int fds[MOST_FDS] = { null, i->log[1], i->log[1], line[1] };
+	if (!failed) failed = packet_send(i->orders, &r, sizeof r, fds, MOST_FDS);
+	close_one(&null);
+	close_one(&line[1]);
+	i->line = line[0];
+	i->look = now() + (row_of(i)->health.timeout ? row_of(i)->health.timeout : SECONDS(5));
+	if (failed)
+		on_health(i, "not healthy: it takes no health command");
+	else
+		watch(EPOLL_CTL_ADD, i->line, EPOLLIN, FROM_LINE, i - instances);
+}
+
+/* Does it listen at that port of TCP? The kernel lists who listens first. proc_pid_net(5) */
+static int listens(const struct instance *i, unsigned port) {
+	static const char *const files[] = { "tcp", "tcp6" };
+	char path[48], text[4096], want[16];
+	int found = 0;
+	format(want, sizeof want, ":%04x ", port);
+	for (char *p = want; *p; p++) *p = (char)(*p >= 'a' && *p <= 'f' ? *p - 32 : *p);
+	for (int k = 0; k < LEN(files); k++) {
+		format(path, sizeof path, "/proc/%d/net/%s", i->task.pid, files[k]);
+		file_read(AT_FDCWD, path, text, sizeof text);
+		for (char *p = text; (p = strstr(p, want));) { /* LOCAL:PORT REMOTE:0000 0A */
+			p += 6;
+			found |= !!after(p + strcspn(p, " "), " 0A ");
+		}
+	}
+	return found;
+}
+
+/* The time has come to look: is it ready, or well? */
+static void look(struct instance *i) {
+	const struct container *c = row_of(i);
+	i->look = 0;
+	if (i->state == IS_STARTING && c->ready < NOTIFY) {
+		i->look = now() + LOOK_AGAIN; /* no event tells it */
+		if (listens(i, (unsigned)c->ready)) happen(i, ON_READY);
+	} else if (i->line >= 0) {
+		on_health(i, "not healthy: its health command takes too long");
+	} else if (c->health.command) {
+		health_ask(i);
+	} else if (c->health.every) {
+		i->failures = 3;
+		on_health(i, "not healthy: it has not said WATCHDOG=1 in time");
+	}
+}
+
+/* What it says by sd_notify(3): lines, of which these matter here. */
+static void on_notify(struct instance *i) {
+	char text[512];
+	ssize_t n;
+	while (i->notify >= 0 && (n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) >= 0) {
+		text[n] = '\0';
+		for (char *line = text, *next; line; line = next) {
+			if ((next = strchr(line, '\n'))) *next++ = '\0';
+			if (!strcmp(line, "READY=1") && row_of(i)->ready == NOTIFY)
+				happen(i, ON_READY);
+			if (!strcmp(line, "WATCHDOG=1") && i->look)
+				i->look = now() + row_of(i)->health.every;
+			if (after(line, "STATUS=")) note(i, "%s", line + 7);
+		}
+	}
+}
+
 /* The task of i has been reaped: its last output, its last words, then what that means. */
-static void on_exit_of(struct instance *i, const siginfo_t *end) {
+static void on_exit_of(struct instance *i, const siginfo_t *end, const struct rusage *used) {
 	char last_words[320];
 	struct ring *r = &rings[i - instances];
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
 		ring_show(r, row_of(i)->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
+	on_notify(i); /* READY=1, if not for long */
 	if (i->state == IS_STARTING && !*last_words && end->si_code == CLD_EXITED)
 		happen(i, ON_EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
+	close_one(&i->orders);
+	close_one(&i->line);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
-	i->deadline = 0;
+	i->deadline = i->look = 0;
+	i->ends++;
+	i->cpu = (u64)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
+		 (u64)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
+	set_paused(i, NO);
 	if (!i->status && *last_words)
 		say("%s: %s", row_of(i)->name, last_words); /* it did its work, but */
 	explain(i, last_words);
 	happen(i, ON_EXITED);
 }
 
+/* The hardware's watchdog: fed as long as nothing proves that the device is of no use. */
+static struct {
+	u64 next;         /* when it is fed next; 0: there is none */
+	u64 read;         /* when a block of the disk was read */
+	struct task task; /* a child that reads one, and may hang */
+	const char *why;  /* it is not fed */
+} dog;
+
 /* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
 static void on_children(void) {
 	for (;;) {
 		siginfo_t end = { 0 };
-		if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG) || !end.si_pid) return;
+		struct rusage used = { 0 };
+		if (syscall(SYS_waitid, P_ALL, 0, &end, WEXITED | WNOHANG, &used) || !end.si_pid)
+			return;
 		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].task.pid == end.si_pid) on_exit_of(&instances[i], &end);
+			if (instances[i].task.pid == end.si_pid)
+				on_exit_of(&instances[i], &end, &used);
+		if (dog.task.pid != end.si_pid) continue;
+		dog.read = end.si_status ? dog.read : now();
+		dog.task.pid = 0;
+		close(dog.task.report);
+		close(dog.task.pidfd);
 	}
-}
-
-/* The first instance that keeps a waiting one from starting; NULL if there is none. */
-static const struct instance *waits_for(const struct instance *i) {
-	for (const int *row = row_of(i)->after; row && *row >= 0; row++)
-		if (instances[*row].state != IS_UP && !instances[*row].left_out)
-			return &instances[*row];
-	return i->root->unpacker; /* of the image that both share */
 }
 
 /* Has every container that needs this one stopped? */
@@ -5640,18 +6596,22 @@ static void settle(void) {
 /* Delivers the time-outs that are due. */
 static void expire(void) {
 	u64 time = now();
-	for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->deadline && i->deadline <= time) {
-			i->deadline = 0;
-			happen(i, ON_TIMEOUT);
-		}
+	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		if (i->look && i->look <= time) look(i);
+		if (!i->deadline || i->deadline > time) continue;
+		i->deadline = 0;
+		happen(i, ON_TIMEOUT);
+	}
 }
 
+static u64 sooner(u64 a, u64 b) { return !a || (b && b < a) ? b : a; }
+
 /* Milliseconds until something is due, as epoll_wait(2) wants them: -1 if nothing ever is. */
-static int next_due(void) {
-	u64 time = now(), next = ending ? end_by : 0;
+static int next_due(u64 next) {
+	u64 time = now();
+	next = sooner(next, ending ? end_by : 0);
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->deadline && (!next || i->deadline < next)) next = i->deadline;
+		next = sooner(sooner(next, i->deadline), i->look);
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
@@ -5664,10 +6624,11 @@ static int next_due(void) {
 
 static struct client {
 	int fd;    /* 0: a free place */
-	int asked; /* its request is in */
-	struct request request;
+	int asked; /* its request is in: */
+	enum request_kind kind;
+	int follow;
 	int index; /* of the container it asks about; of ASK_PS: the next row */
-	u64 at;    /* of ASK_LOGS: position in the ring */
+	u64 at;    /* position in the ring, or among the events; of ASK_WAIT: ends seen */
 	u64 since;
 } clients[8];
 
@@ -5701,17 +6662,20 @@ static void client_refuse(struct client *c, int code, const char *sentence) {
 
 static void row_fill(struct row *r, const struct instance *i) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
+	u64 left = i->deadline > now() ? (i->deadline - now() + 999) / 1000 : 0;
 	format(r->name, sizeof r->name, "%s", row_of(i)->name);
-	format(r->state, sizeof r->state, "%s", state_names[i->state]);
+	format(r->state, sizeof r->state, "%s", i->paused ? "paused" : state_names[i->state]);
 	r->pid = i->task.pid;
 	r->restarts = i->restarts;
 	r->up = i->state == IS_UP ? now() - i->since : 0;
-	r->memory = i->state == IS_DONE ? 0 : cgroup_memory(row_of(i)->name);
+	for (int k = 0; k < NSTATS; k++)
+		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(row_of(i)->name, (enum count)k);
 	if (waits)
 		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
 	else if (i->state == IS_BACKING_OFF)
-		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note,
-		       (i->deadline - now() + 999) / 1000);
+		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note, left);
+	else if (i->state == IS_PARKED)
+		format(r->note, sizeof r->note, "%s; over budget, tried in %llu s", i->note, left);
 	else
 		format(r->note, sizeof r->note, "%s", i->note);
 }
@@ -5725,6 +6689,17 @@ static void serve_ps(struct client *c) {
 	client_end(c, 0, "");
 }
 
+static void serve_events(struct client *c) {
+	struct reply reply = { .kind = REPLY_EVENT };
+	if (happened - c->at > LEN(happenings)) c->at = happened - LEN(happenings);
+	for (; c->at < happened; c->at++) {
+		reply.event = happenings[c->at % LEN(happenings)];
+		if (!client_send(c, &reply, offsetof(struct reply, event) + sizeof reply.event))
+			return;
+	}
+	if (!c->follow) client_end(c, 0, "");
+}
+
 static void serve_logs(struct client *c) {
 	struct reply reply = { .kind = REPLY_BYTES };
 	const char *bytes;
@@ -5735,7 +6710,16 @@ static void serve_logs(struct client *c) {
 		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n)) return;
 		c->at += n;
 	}
-	if (!c->request.follow) client_end(c, 0, "");
+	if (!c->follow) client_end(c, 0, "");
+}
+
+/* Answers with the status of the container when it has ended, once more or already. */
+static void serve_wait(struct client *c) {
+	const struct instance *i = &instances[c->index];
+	struct reply reply = { .kind = REPLY_BYTES };
+	if (i->ends == c->at && i->state != IS_DONE) return;
+	size_t n = format(reply.bytes, sizeof reply.bytes, "%d\n", i->status);
+	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_end(c, 0, "");
 }
 
 /* A child goes on with it, and with the client. */
@@ -5767,34 +6751,88 @@ static void serve_start(struct client *c) {
 			   words("it waits for %s, which is not running", row_of(waits)->name));
 }
 
-/* How each request is carried out: at once by `events`, then by `serve` as often as it takes. */
+/* -- what is done at once; each returns 0, or -errno and the reason in cgroup.why -- */
+
+static int runs(const struct instance *i) {
+	if (i->state == IS_UP || (i->state == IS_STARTING && i->task.pid)) return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s is not running", row_of(i)->name);
+	return -ESRCH;
+}
+
+/* What PID 1 of the container does; its stdio and line come with it. */
+static int do_inside(struct instance *i, const struct request *r, const int *fds) {
+	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
+	for (int k = 0; k < n && !failed; k++) failed = fds[k] < 0 ? -EINVAL : 0;
+	if (failed) return failed;
+	if (r->kind == ASK_KILL && r->number == SIGKILL)
+		signal_task(i, SIGKILL);
+	else
+		failed = packet_send(i->orders, r, sizeof *r, fds, (unsigned)n);
+	return failed ? cgroup_failed(row_of(i)->name, "its PID 1", failed) : 0;
+}
+
+static int do_pause(struct instance *i, const struct request *r, const int *fds) {
+	(void)fds;
+	int failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE)
+		     : runs(i)         ? -ESRCH
+				       : -EBUSY;
+	if (!failed || failed == -ESRCH) return failed;
+	return cgroup_failed("cgroup.freeze", "of a container that is up, with cgroup v2", failed);
+}
+
+static int do_limits(struct instance *i, const struct request *r, const int *fds) {
+	(void)fds;
+	int failed = runs(i);
+	return failed ? failed : cgroup_limit(row_of(i)->name, row_of(i), r->text);
+}
+
+/* How each request is carried out: at once by `events` or `act`, then by `serve`, again and again. */
 static const struct {
 	int named;     /* it is about one container */
 	int events[2]; /* what happens to that one first; NEVENTS: nothing */
-	void (*serve)(struct client *c);
+	int (*act)(struct instance *i, const struct request *r, const int *fds);
+	void (*serve)(struct client *c); /* NULL: that is all */
 } requests[] = {
-	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, serve_ps },
-	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, serve_logs },
-	[ASK_START] = { YES, { ON_START, NEVENTS }, serve_start },
-	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, serve_save },
-	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, serve_stop },
-	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, serve_start },
+	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
+	[ASK_STATS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
+	[ASK_EVENTS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_events },
+	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, NULL, serve_logs },
+	[ASK_START] = { YES, { ON_START, NEVENTS }, NULL, serve_start },
+	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, NULL, serve_stop },
+	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, NULL, serve_start },
+	[ASK_WAIT] = { YES, { NEVENTS, NEVENTS }, NULL, serve_wait },
+	[ASK_KILL] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
+	[ASK_PAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
+	[ASK_UNPAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
+	[ASK_LIMITS] = { YES, { NEVENTS, NEVENTS }, do_limits, NULL },
+	[ASK_EXEC] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
+	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, NULL, serve_save },
 };
 
-/* Begins the end: everything is stopped, in order, and within a time. */
-static void end(int command) {
-	if (ending)
-		for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
-			if (i->task.pid) kill_all(i); /* asked twice: no more patience */
-	ending = command;
-	end_by = end_by ? end_by : now() + END_LIMIT;
+/* What is asked of the device; asked twice, there is no more patience. */
+static void end_all(int command) {
+	for (struct instance *i = instances; i < instances + NCONTAINERS && ending; i++)
+		if (i->task.pid) kill_all(i);
+	end(command);
 }
 
-static void client_asks(struct client *c) {
-	const struct request *r = &c->request;
+/* The container with that name, or NCONTAINERS, and *like is one that may be meant. */
+static int find(const char *name, const char **like) {
+	int i = 0;
+	*like = NULL;
+	for (; i < NCONTAINERS && strcmp(containers[i].name, name); i++)
+		if (is_like(name, containers[i].name, 2)) *like = containers[i].name;
+	return i;
+}
+
+static void client_asks(struct client *c, const struct request *r, const int *fds) {
+	const char *like;
 	c->asked = YES;
+	c->kind = r->kind;
+	c->follow = r->follow;
 	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
-		end(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
+		end_all(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART
+					      : LINUX_REBOOT_CMD_POWER_OFF);
 		client_refuse(c, 0, "");
 		return;
 	}
@@ -5802,33 +6840,40 @@ static void client_asks(struct client *c) {
 		client_refuse(c, EXIT_USAGE, "this supervisor does not know that request");
 		return;
 	}
-	if (requests[r->kind].named)
-		while (c->index < NCONTAINERS && strcmp(containers[c->index].name, r->name))
-			c->index++;
+	c->index = requests[r->kind].named ? find(r->name, &like) : 0;
 	if (c->index == NCONTAINERS) {
-		client_refuse(c, 1, words("there is no container '%s'", r->name));
+		client_refuse(c, 1,
+			      words("there is no container '%s'%s%s%s", r->name,
+				    like ? "; did you mean '" : "", like ? like : "",
+				    like ? "'?" : ""));
 		return;
 	}
+	struct instance *i = &instances[c->index];
+	c->at = r->kind == ASK_WAIT   ? i->ends
+		: r->kind == ASK_LOGS ? ring_lines(&rings[c->index], r->number)
+				      : 0;
 	for (int k = 0; k < 2; k++) {
 		int event = requests[r->kind].events[k];
-		if (event != NEVENTS && !(ending && event == ON_START))
-			happen(&instances[c->index], event);
+		if (event != NEVENTS && !(ending && event == ON_START)) happen(i, event);
 	}
+	int failed = requests[r->kind].act ? requests[r->kind].act(i, r, fds) : 0;
+	if (!requests[r->kind].serve) client_refuse(c, failed ? 1 : 0, failed ? cgroup.why : "");
 }
 
 static void on_client(struct client *c) {
-	struct request r;
+	static struct request r;
+	int fds[MOST_FDS];
 	if (!c->fd) return;
-	ssize_t n = recv(c->fd, &r, sizeof r, MSG_DONTWAIT);
+	ssize_t n = packet_receive(c->fd, &r, sizeof r, fds);
 	if (n < 0 && errno == EAGAIN) { /* there is room: serve goes on */
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, FROM_CLIENT, c - clients);
 	} else if (n != sizeof r || c->asked) {
 		client_drop(c); /* it is gone, or it babbles */
 	} else {
-		c->request = r;
-		c->request.name[sizeof r.name - 1] = '\0';
-		client_asks(c);
+		r.name[sizeof r.name - 1] = r.text[sizeof r.text - 1] = '\0';
+		client_asks(c, &r, fds);
 	}
+	for (int i = 0; i < MOST_FDS; i++) close_one(&fds[i]);
 }
 
 /* Root may ask, and root of a container that has the socket. */
@@ -5859,7 +6904,7 @@ static void on_control(int listener) {
 
 static void serve_clients(void) {
 	for (struct client *c = clients; c < clients + LEN(clients); c++)
-		if (c->fd && c->asked) requests[c->request.kind].serve(c);
+		if (c->fd && c->asked) requests[c->kind].serve(c);
 }
 
 /* ---- 22  loop ----------------------------------------------------------------------------------
@@ -5869,6 +6914,47 @@ static void serve_clients(void) {
  */
 
 static int signals = -1, listener = -1;
+
+static u64 pressure(void) {
+	char text[256];
+	i64 percent = 0;
+	file_read(AT_FDCWD, "/proc/pressure/memory", text, sizeof text);
+	const char *p = strstr(text, "full avg10=");
+	if (p) p += 11;
+	if (p) decimal(&p, p + strlen(p), &percent);
+	return (u64)percent;
+}
+
+/* Why the device should start over; NULL: it works. */
+static const char *useless(void) {
+	static char why[160];
+	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		int dead = i->state == IS_PARKED || (i->state == IS_DONE && i->lost);
+		if (!row_of(i)->critical || !dead) continue;
+		format(why, sizeof why, "%s is critical, and %s: %s", row_of(i)->name,
+		       state_names[i->state], i->note);
+		return why;
+	}
+	if (watchdog.pressure && pressure() > watchdog.pressure) return "all wait for memory";
+	if (watchdog.disk && now() - dog.read > host.patience) return "the disk does not answer";
+	return NULL;
+}
+
+static void dog_feed(void) {
+	char text[224];
+	if (!dog.next || dog.next > now()) return;
+	dog.next = now() + host.patience / 3;
+	if (watchdog.disk && !dog.task.pid) disk_read(watchdog.disk, &dog.task);
+	const char *why = useless();
+	if (!why) write(host.watchdog, "", 1);
+	if (why && !dog.why) {
+		format(text, sizeof text, "the watchdog is not fed any more: %s", why);
+		testify(text);
+	} else if (dog.why && !why) {
+		say("the watchdog is fed again");
+	}
+	dog.why = why;
+}
 
 static void on_signal(void) {
 	static const struct {
@@ -5886,7 +6972,7 @@ static void on_signal(void) {
 	while (read(signals, &s, sizeof s) == sizeof s)
 		for (int i = 0; i < LEN(meanings); i++) {
 			int command = host.device ? meanings[i].device : meanings[i].laptop;
-			if ((int)s.ssi_signo == meanings[i].signal && command) end(command);
+			if ((int)s.ssi_signo == meanings[i].signal && command) end_all(command);
 		}
 	on_children();
 }
@@ -5897,27 +6983,34 @@ static void signals_open(void) {
 	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNALS, 0);
 }
 
-/* Without a control socket the containers still run; what is asked then is the journal. */
-static void control_open(void) {
+/* A socket of ours, which its directory keeps to root; -1: without one. */
+static int socket_open(const char *name, int type, enum source source, int index) {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	format(at.sun_path, sizeof at.sun_path, "%s/control", host.work);
+	format(at.sun_path, sizeof at.sun_path, "%s/%s", host.work, name);
 	unlink(at.sun_path);
-	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) ||
-	    chmod(at.sun_path, 0666) || listen(listener, 16)) /* its directory is root's */
-		say("control socket %s: %m", at.sun_path);
-	else
-		watch(EPOLL_CTL_ADD, listener, EPOLLIN, FROM_CONTROL, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || chmod(at.sun_path, 0666) ||
+	    (type != SOCK_DGRAM && listen(fd, 16))) {
+		say("socket %s: %m", at.sun_path);
+		close_one(&fd);
+	} else {
+		watch(EPOLL_CTL_ADD, fd, EPOLLIN, source, index);
+	}
+	return fd;
 }
 
-/* A pipe for the output of each container, for all its incarnations. */
+/* A pipe for the output of each container, for all its incarnations, and a socket if it has one. */
 static void logs_open(void) {
+	char name[48];
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
-		i->log[0] = i->log[1] = -1; /* without a pipe it is refused, not let loose */
+		i->log[0] = i->log[1] = i->orders = i->line = i->notify = -1;
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
-			say("%s: a pipe for its log: %m", row_of(i)->name);
+			say("%s: a pipe for its log: %m", row_of(i)->name); /* it will be refused */
 		else
 			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
+		format(name, sizeof name, "%s.notify", row_of(i)->name);
+		if (notifies(row_of(i)))
+			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTIFY, i - instances);
 	}
 }
 
@@ -5926,6 +7019,10 @@ static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
+	record(NULL, "boot", "", host.began);
+	record(NULL, "start", "", now());
+	dog.read = now();
+	dog.next = host.watchdog < 0 ? 0 : now();
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
@@ -5956,6 +7053,8 @@ static void dispatch(const struct epoll_event *event) {
 	case FROM_CLIENT: on_client(&clients[index]); break;
 	case FROM_REPORT: on_report(&instances[index]); break;
 	case FROM_LOG: on_log(&instances[index]); break;
+	case FROM_NOTIFY: on_notify(&instances[index]); break;
+	case FROM_LINE: on_line(&instances[index]); break;
 	}
 }
 
@@ -5964,15 +7063,16 @@ static int supervise(void) {
 	struct epoll_event events[16];
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	signals_open();
-	control_open();
+	listener = socket_open("control", SOCK_SEQPACKET, FROM_CONTROL, 0);
 	logs_open();
 	start_all();
 	for (;;) {
+		dog_feed();
 		expire();
 		settle();
 		serve_clients();
 		if (ending && (all_done() || now() >= end_by)) return ending;
-		int n = epoll_wait(poller, events, LEN(events), next_due());
+		int n = epoll_wait(poller, events, LEN(events), next_due(dog.next));
 		for (int i = 0; i < n; i++) dispatch(&events[i]);
 	}
 }
