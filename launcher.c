@@ -2709,6 +2709,8 @@ static const struct {
 /* One of them: bytes, tasks, microseconds, per cent. 0 if this kernel does not count it. */
 static u64 cgroup_stat(const char *name, enum count count) {
 	int version = cgroup.version[stats[count].need];
+	if (count == STAT_CPU_TIME && cgroup.base[CG_V2] >= 0)
+		version = 2; /* it takes no controller */
 	const char *mark = version == 2 ? stats[count].mark : stats[count].v1_mark;
 	i64 number = 0, sum = 0;
 	char text[2048];
@@ -5606,8 +5608,8 @@ static int completion(void) {
 static int help(void) {
 	print("usage: launcher VERB [ARGUMENTS]\n\n");
 	for (const struct verb *v = verbs; v < verbs + LEN(verbs); v++)
-		print("  %-9s%-23s%s%s\n", v->name, v->args,
-		      strlen(v->args) > 22 ? "\n                                  " : "", v->help);
+		print("  %-11s%-22s%s%s\n", v->name, v->args,
+		      strlen(v->args) > 21 ? "\n                                   " : "", v->help);
 	print(
 	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=,\n"
 	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0,\n"
@@ -6188,8 +6190,9 @@ static enum state conclude(struct instance *i, int failed) {
 		i->delay = i->cpu = 0;
 		i->half_open = NO;
 	}
-	i->delay = !i->delay ? first : min(i->delay * factor / 100, limit);
-	if (i->half_open || !budget_take(i)) return park(i);
+	int is_first = !i->delay; /* however bad the others are, it has another try */
+	i->delay = is_first ? first : min(i->delay * factor / 100, limit);
+	if (i->half_open || (!budget_take(i) && !is_first)) return park(i);
 	struct timespec chance;
 	clock_gettime(CLOCK_MONOTONIC, &chance);
 	u64 delay = i->delay + i->delay / 4 * (u64)(chance.tv_nsec / 1000 % 1000) / 1000;
@@ -6378,21 +6381,21 @@ static enum state lose_patience(struct instance *i) {
 }
 
 /* clang-format off */
-#define ROW(state, start, stop, go, execed, ready, unwell, exited, timeout)                        \
+#define REACT(state, start, stop, go, execed, ready, unwell, exited, timeout)                        \
 	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go, [ON_EXECED] = execed,      \
 		    [ON_READY] = ready, [ON_UNWELL] = unwell, [ON_EXITED] = exited,                \
 		    [ON_TIMEOUT] = timeout }
 
 static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 	/*                  START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
-	ROW(IS_WAITING,     stay,      finish,    launch, stay,   stay, stay,  stay,     lose_patience),
-	ROW(IS_UNPACKING,   stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
-	ROW(IS_STARTING,    stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
-	ROW(IS_UP,          stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
-	ROW(IS_STOPPING,    want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
-	ROW(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
-	ROW(IS_PARKED,      retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
-	ROW(IS_DONE,        wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
+	REACT(IS_WAITING,     stay,      finish,    launch, stay,   stay, stay,  stay,     lose_patience),
+	REACT(IS_UNPACKING,   stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
+	REACT(IS_STARTING,    stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
+	REACT(IS_UP,          stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
+	REACT(IS_STOPPING,    want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
+	REACT(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	REACT(IS_PARKED,      retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	REACT(IS_DONE,        wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
 };
 /* clang-format on */
 
