@@ -6260,6 +6260,7 @@ static enum state launch(struct instance *i) {
 
 static enum state up(struct instance *i) {
 	const struct container *c = row_of(i);
+	if (i->sick) return i->state; /* too late: it is being killed */
 	i->deadline = 0;
 	i->look = c->health.every ? now() + c->health.every : 0;
 	say("%s: up", c->name);
@@ -6270,7 +6271,7 @@ static enum state up(struct instance *i) {
 static enum state execed(struct instance *i) {
 	const struct container *c = row_of(i);
 	record(i, "execed", "", now());
-	if (!c->ready) return up(i);
+	if (!c->ready || i->sick) return up(i);
 	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
 	i->look = c->ready == NOTIFY ? 0 : now();
 	return IS_STARTING;
@@ -6334,6 +6335,7 @@ static enum state abandon(struct instance *i) {
 static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->wanted = NO;
+	i->sick = NULL;
 	i->look = 0;
 	set_paused(i, NO);
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
@@ -6349,7 +6351,10 @@ static enum state terminate(struct instance *i) {
 static enum state fail(struct instance *i) {
 	say("%s: %s", row_of(i)->name, i->sick);
 	record(i, "unhealthy", i->sick, now());
-	return terminate(i);
+	const char *why = i->sick;
+	terminate(i);
+	i->sick = why;
+	return IS_STOPPING;
 }
 
 static enum state want(struct instance *i) {

@@ -423,26 +423,8 @@ static void make_file_of(const char *name, const char *text)
 
 static void test_files(void)
 {
-	static const struct {
-		const char *text, *key;
-		long long want; /* or -1: no such number */
-	} cases[] = {
-		{ "low 1\noom_kill 27\n", "oom_kill", 27 },
-		{ "oom_kill_disable 1\noom_kill 3", "oom_kill", 3 },
-		{ "oom_kill_disable 1\n", "oom_kill", -1 },
-		{ "oom_kill\n", "oom_kill", -1 },
-		{ "4096\n", "", 4096 },
-		{ "18446744073709551615\n", "", -1LL },
-	};
 	char buf[8];
-	u64 n;
 
-	for (int i = 0; i < LEN(cases); i++) {
-		make_file_of("number", cases[i].text);
-		int failed = file_number(top, "number", cases[i].key, &n);
-		check_number(failed ? -1 : (long long)n, cases[i].want, "file_number");
-	}
-	check_number(file_number(top, "none", "", &n), -ENOENT, "file_number: no file");
 	make_file_of("text", "0123456789");
 	check_number(file_read(top, "text", buf, sizeof buf), 7, "file_read stops at the size");
 	check_string(buf, "0123456", "and terminates");
@@ -826,7 +808,7 @@ static int filter_sound(void)
 }
 
 /* Numbers that are looked at: all near those of calls, and some that no machine has. */
-static unsigned number_of(unsigned i)
+static unsigned number_at(unsigned i)
 {
 	static const unsigned strange[] = { 4096, 65535, 0x0f0000, 0x0f0001, 0x0f0002, 0x0f0005, 0x0f0006,
 					    0x0f0007, 0x40000000, 0x40000001, 0x40000038, 0x7fffffff,
@@ -843,9 +825,9 @@ static int filter_differs(unsigned (*says)(unsigned, const struct seccomp_data *
 	struct seccomp_data d = { .arch = OUR_AUDIT_ARCH };
 	int differ = 0;
 
-	for (unsigned i = 0; number_of(i) != 1024; i++) {
+	for (unsigned i = 0; number_at(i) != 1024; i++) {
 		unsigned different = 0;
-		d.nr = (int)number_of(i);
+		d.nr = (int)number_at(i);
 		for (int turn = 0; turn < LEN(values) * LEN(values) * 2; turn++) {
 			uint32_t value = values[turn % LEN(values)];
 			uint32_t other = values[turn / LEN(values) % LEN(values)];
@@ -871,12 +853,6 @@ static unsigned worker_says(unsigned may, const struct seccomp_data *d)
 {
 	(void)may;
 	return list_says(unpack_calls, (unsigned)d->nr);
-}
-
-static unsigned follow_says(unsigned may, const struct seccomp_data *d)
-{
-	(void)may;
-	return list_says(follow_calls, (unsigned)d->nr);
 }
 
 static void filter_checks(const char *what, unsigned may, int failed,
@@ -914,7 +890,6 @@ static void test_filter_programs(void)
 	for (int i = 0; i < LEN(rows); i++)
 		filter_checks(rows[i].name, rows[i].may, filter_groups(rows[i].may), groups_say);
 	filter_checks("a worker", 0, filter_only(unpack_calls), worker_says);
-	filter_checks("PID 1", 0, filter_only(follow_calls), follow_says);
 	fake.no_filter = NO;
 }
 
@@ -1038,18 +1013,18 @@ static void test_environment(void)
 	char all[512] = "";
 	size_t n = 0;
 
-	for (const char **e = environment(&(struct container){ .env = NULL }, NULL); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = NULL }, NULL, NULL); *e; e++)
 		n++;
 	check_number((long long)n, 3, "environment: without an .env, three variables");
 	n = 0;
-	for (const char **e = environment(&(struct container){ .env = replaced }, NULL); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = replaced }, NULL, NULL); *e; e++)
 		n += format(all + n, sizeof all - n, "%.*s|", (int)strcspn(*e, ":"), *e);
 	check_string(all, "A=1|HOME=/data|PATHOLOGY=x|TERMINAL|PATH=/usr/local/sbin|TERM=linux|",
 		     "environment: a row replaces, adds, and does not match by prefix");
 	n = 0;
 	for (int i = 0; i < 56; i++)
 		many[i] = "X=1";
-	for (const char **e = environment(&(struct container){ .env = many }, NULL); *e; e++)
+	for (const char **e = environment(&(struct container){ .env = many }, NULL, NULL); *e; e++)
 		n++;
 	check_number((long long)n, 56 + 3, "environment: as many variables as the rules allow");
 }
@@ -1133,9 +1108,39 @@ static void cgroup_fake(void)
 	}
 }
 
+static void test_stats(void)
+{
+	static const struct {
+		const char *file, *text;
+		enum count count;
+		long long want;
+	} cases[] = {
+		{ "memory.events", "low 1\noom_kill 27\n", STAT_OOM_KILLS, 27 },
+		{ "memory.events", "oom_kill_disable 1\noom_kill 3", STAT_OOM_KILLS, 3 },
+		{ "memory.events", "oom_kill_disable 1\n", STAT_OOM_KILLS, 0 },
+		{ "memory.events", "oom_kill \n", STAT_OOM_KILLS, 0 },
+		{ "memory.current", "4096\n", STAT_MEMORY, 4096 },
+		{ "memory.max", "max\n", STAT_LIMIT, 0 },
+		{ "io.stat", "8:0 rbytes=5 wbytes=6 rios=1\n8:16 rbytes=7 wbytes=8\n", STAT_BYTES_READ, 12 },
+		{ "io.stat", "8:0 rbytes=5 wbytes=6 rios=1\n8:16 rbytes=7 wbytes=8\n", STAT_BYTES_WRITTEN, 14 },
+		{ "cpu.stat", "usage_usec 77\nuser_usec 70\n", STAT_CPU_TIME, 77 },
+		{ "memory.pressure", "some avg10=12.34 avg60=0.00\nfull avg10=1.00\n", STAT_PRESSURE, 12 },
+		{ "memory.events", "oom_kill 0\n", STAT_OOM_KILLS, 0 },
+	};
+	char file[64];
+
+	for (int i = 0; i < LEN(cases); i++) {
+		format(file, sizeof file, "cgroup/%s/%s", containers[0].name, cases[i].file);
+		make_file_of(file, cases[i].text);
+		check_number((long long)cgroup_stat(containers[0].name, cases[i].count), cases[i].want, cases[i].file);
+	}
+	check_number((long long)cgroup_stat("none", STAT_MEMORY), 0, "no cgroup, no number");
+}
+
 static void task_ends(struct instance *i, int code, int status)
 {
-	on_exit_of(i, &(siginfo_t){ .si_code = code, .si_status = status });
+	static const struct rusage used = { .ru_utime = { .tv_usec = 1000 } };
+	on_exit_of(i, &(siginfo_t){ .si_code = code, .si_status = status }, &used);
 }
 
 static void instances_reset(void)
@@ -1145,12 +1150,15 @@ static void instances_reset(void)
 			close(i->task.pidfd);
 			close(i->task.report);
 		}
+		close_one(&i->orders);
+		close_one(&i->line);
 		*i = (struct instance){ .state = IS_DONE,
 					.root = i->root,
-					.log = { i->log[0], i->log[1] } };
+					.log = { i->log[0], i->log[1] },
+					.orders = -1, .line = -1, .notify = i->notify };
 	}
 	ending = 0;
-	end_by = 0;
+	end_by = budget_at = 0;
 	fake.no_process = fake.signal = 0;
 	fake.time += 1000000;
 }
@@ -1158,7 +1166,13 @@ static void instances_reset(void)
 /* What can happen to an instance; a letter of its own each, so that a history is a word. Is it possible now? */
 static int step(struct instance *i, char letter)
 {
-	int possible = strchr("exf", letter) ? i->task.pid : letter == 't' ? i->deadline != 0 : 1;
+	int possible = strchr("exf", letter) ? i->task.pid
+		       : letter == 't'	     ? i->deadline != 0
+		       : letter == 'l'	     ? i->look != 0
+		       : letter == 'r'	     ? i->state == IS_STARTING || i->state == IS_UP
+					     : 1;
+	int started = fake.started, busy = i->task.pid && !strchr("xf", letter);
+	enum state before = i->state;
 
 	if (!possible)
 		return NO;
@@ -1174,10 +1188,15 @@ static int step(struct instance *i, char letter)
 		on_report(i);
 	} else if (letter == 'x' || letter == 'f') { /* the task ends well, or fails */
 		task_ends(i, letter == 'x' ? CLD_EXITED : CLD_KILLED, letter == 'x' ? 0 : SIGSEGV);
-	} else if (letter == 't') {
-		fake.time = i->deadline;
+	} else if (letter == 't' || letter == 'l') { /* time passes; it is looked at */
+		fake.time = letter == 't' ? i->deadline : i->look;
+		i->look = letter == 't' ? 0 : i->look;
 		expire();
+	} else if (letter == 'r') {
+		happen(i, ON_READY);
 	}
+	if (fake.started != started && (busy || (before != IS_WAITING && before != IS_UNPACKING)))
+		check(NO, "'%c' in the state %s starts a process", letter, state_names[before]);
 	return possible;
 }
 
@@ -1187,7 +1206,9 @@ static const char *wrong(const struct instance *i)
 	const struct container *c = row_of(i);
 	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_UP ||
 		     i->state == IS_STOPPING;
-	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF;
+	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
+		    i->state == IS_PARKED;
+	int watched = c->health.every && i->state == IS_UP;
 
 	if (!!i->task.pid != active)
 		return active ? "a state without its task" : "a task without its state";
@@ -1197,11 +1218,17 @@ static const char *wrong(const struct instance *i)
 		return "it waits for a time that never comes";
 	if (!timed && i->deadline)
 		return "a deadline where nothing is waited for";
+	if (watched != !!i->look && i->state != IS_STARTING)
+		return watched ? "nobody looks whether it is well" : "looked at in a state that needs none";
+	if ((i->orders >= 0 || i->line >= 0) && !i->task.pid)
+		return "a connection to a container that is gone";
+	if (i->sick && (i->state == IS_UP || i->state == IS_UNPACKING))
+		return "it is up, and sick";
 	if (i->state == IS_DONE && i->wanted)
 		return "wanted, and given up";
 	if (i->delay > (c->backoff.limit ? c->backoff.limit : 60000))
 		return "a longer pause than the policy's limit";
-	if (i->state == IS_BACKING_OFF && c->restart == NEVER)
+	if ((i->state == IS_BACKING_OFF || i->state == IS_PARKED) && c->restart == NEVER)
 		return "a restart against the policy";
 	return NULL;
 }
@@ -1225,7 +1252,7 @@ static const char *ends_well(struct instance *i, const char *history)
 {
 	static const char onwards[NSTATES] = {
 		[IS_WAITING] = 'g',  [IS_UNPACKING] = 'x', [IS_STARTING] = 'e',
-		[IS_STOPPING] = 'x', [IS_BACKING_OFF] = 't',   [IS_DONE] = 'S',
+		[IS_STOPPING] = 'x', [IS_BACKING_OFF] = 't',   [IS_PARKED] = 't', [IS_DONE] = 'S',
 	};
 	const char *bad = play(i, history);
 
@@ -1243,7 +1270,9 @@ static const char *ends_well(struct instance *i, const char *history)
 		bad = play(i, history);
 	happen(i, ON_START);
 	for (int n = 0; n < 8 && !bad && i->state != IS_UP; n++) {
-		step(i, onwards[i->state]);
+		step(i, i->sick && i->task.pid ? 'f' : onwards[i->state]);
+		if (i->state == IS_STARTING && row_of(i)->ready && fake.started)
+			step(i, 'r');
 		bad = wrong(i);
 	}
 	return !bad && i->state != IS_UP ? "started, and not up" : bad;
@@ -1260,7 +1289,7 @@ static const char *walk(struct instance *i, char *history, int depth, int most)
 	histories++;
 	if (!bad)
 		bad = ends_well(i, history);
-	for (const char *letter = "SPgnexft"; *letter && !bad && depth < most; letter++) {
+	for (const char *letter = row_of(i)->ready ? "SPgexftrl" : "SPgnexft"; *letter && !bad && depth < most; letter++) {
 		history[depth] = *letter;
 		history[depth + 1] = '\0';
 		bad = walk(i, history, depth + 1, most);
@@ -1280,8 +1309,8 @@ static void test_walk(int row)
 	histories = 0;
 	bad = walk(&instances[row], history, 0, 6);
 	if (!bad) { /* the same, of one that is up */
-		format(history, sizeof history, "%s", "Sgxe");
-		bad = walk(&instances[row], history, 4, 8);
+		format(history, sizeof history, "%s", containers[row].ready ? "Sgxer" : "Sgxe");
+		bad = walk(&instances[row], history, (int)strlen(history), 8);
 	}
 	if (!check(!bad, "%s: histories of up to 8 events", containers[row].name))
 		tap_note("%s after \"%s\"", bad, history);
@@ -1326,6 +1355,60 @@ static void test_backoff(void)
 	check_state(ONCE, IS_DONE, "NEVER: a failure is not restarted");
 	play(i, "Sgxex");
 	check_state(ALWAYS_UP, IS_BACKING_OFF, "ALWAYS: a success is restarted");
+}
+
+static void test_budget(void)
+{
+	struct instance *i = &instances[ALWAYS_UP];
+	int tries = 0;
+
+	play(i, "Sgxe");
+	while (i->state != IS_PARKED && tries++ < 100)
+		for (const char *letter = "ftge"; *letter && i->state != IS_PARKED; letter++)
+			step(i, *letter);
+	check_number(tries, 6, "a quarter of 20 restarts, and the last failure");
+	check_number((long long)(i->deadline - now()), 300000, "then it rests");
+	play(&instances[FIRST], "");
+	budget_at = now() + 1000000;
+	play(&instances[FIRST], "Sgxe");
+	budget_at = now() + 1000000;
+	step(&instances[FIRST], 'f');
+	check_state(FIRST, IS_BACKING_OFF, "who fails first is tried again, whatever others have used");
+	for (const char *letter = "tgef"; *letter; letter++)
+		step(&instances[FIRST], *letter);
+	check_state(FIRST, IS_PARKED, "but not twice");
+	for (const char *letter = "tgef"; *letter; letter++)
+		step(&instances[FIRST], *letter);
+	check_state(FIRST, IS_PARKED, "one that was parked and fails again is parked again");
+	budget_at = 0;
+	for (const char *letter = "tge"; *letter; letter++)
+		step(&instances[FIRST], *letter);
+	fake.time += 60000;
+	step(&instances[FIRST], 'f');
+	check_state(FIRST, IS_BACKING_OFF, "one that was well for long begins anew");
+}
+
+static void test_health(void)
+{
+	struct instance *i = &instances[WATCHED];
+
+	play(i, "Sgxe");
+	check_state(WATCHED, IS_STARTING, "executed is not ready");
+	step(i, 't');
+	check_number(fake.signal, SIGKILL, "not ready in time: it is killed");
+	step(i, 'f');
+	check_state(WATCHED, IS_BACKING_OFF, "and has failed");
+	check_string(i->note, "not ready in time", "and says why");
+	play(i, "Sgxer");
+	check_state(WATCHED, IS_UP, "ready is up");
+	step(i, 'l');
+	check_state(WATCHED, IS_STOPPING, "silence is an end");
+	check_number(fake.signal, SIGTERM, "in order");
+	step(i, 'x');
+	check_state(WATCHED, IS_BACKING_OFF, "that counts as a failure");
+	play(i, "SgxerlP");
+	step(i, 'x');
+	check_state(WATCHED, IS_DONE, "unless somebody stops it meanwhile");
 }
 
 static void test_stop(void)
@@ -1380,13 +1463,14 @@ static void test_order(void)
 static void test_due(void)
 {
 	instances_reset();
-	check_number(next_due(), -1, "an idle loop waits for ever");
+	check_number(next_due(0), -1, "an idle loop waits for ever");
 	play(&instances[ALWAYS_UP], "Sgxef");
-	check_number(next_due(), 100, "a pause is waited for");
+	check_number(next_due(0), 100, "a pause is waited for");
 	fake.time += 1000;
-	check_number(next_due(), 0, "what is overdue is due now");
+	check_number(next_due(0), 0, "what is overdue is due now");
+	check_number(next_due(now() - 1), 0, "so is the watchdog");
 	instances[ALWAYS_UP].deadline = now() + (1ULL << 40);
-	check_number(next_due(), INT_MAX, "34 years are not a negative number");
+	check_number(next_due(0), INT_MAX, "34 years are not a negative number");
 	instances_reset();
 }
 
@@ -1522,7 +1606,10 @@ int main(void)
 	for (int row = 0; row < NCONTAINERS; row++)
 		if (!containers[row].after)
 			test_walk(row);
+	test_stats();
 	test_backoff();
+	test_budget();
+	test_health();
 	test_stop();
 	test_order();
 	test_due();

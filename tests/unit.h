@@ -1,7 +1,7 @@
 /* The policy of the unit tests: one row for each kind of restart, a pair that shares an image. */
 #define LOG_SIZE KiB(1)
 
-enum { ALWAYS_UP, FIRST, SECOND, ONCE, NCONTAINERS };
+enum { ALWAYS_UP, FIRST, SECOND, ONCE, WATCHED, NCONTAINERS };
 
 static const struct container containers[] = {
 	[ALWAYS_UP] = {
@@ -31,6 +31,14 @@ static const struct container containers[] = {
 		.image = "once.img",
 		.command = ARGV("d"),
 		.stop = { .signal = SIGKILL },
+	},
+	[WATCHED] = {
+		.name = "watched",
+		.image = "watched.img",
+		.command = ARGV("e"),
+		.ready = NOTIFY,
+		.health = { .every = SECONDS(10) },
+		.restart = ON_FAILURE,
 	},
 };
 
