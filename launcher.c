@@ -425,158 +425,130 @@ _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum 
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
 
-#define RULE(name, sentence) extern void name(void) __attribute__((error("policy: " sentence)))
-RULE(rule_name, "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
-RULE(rule_unique, "two containers have the same .name");
-RULE(rule_image, "a row has no .image, or one with a / or a dot in front");
-RULE(rule_place,
-     "two rows with the same .image have another .place, .fallback, .version or .userns");
-RULE(rule_version, "a .version is not one to four numbers with dots between them");
-RULE(rule_key, "one of the keys is not the second line of a public key of signify");
-RULE(rule_command, "a .command is empty: leave it out for the image's own");
-RULE(rule_after, ".after names the row itself, or one that starts later");
-RULE(rule_memory, "a .memory.max is less than 512 KiB");
-RULE(rule_ram, "the sum of .memory.max is more than the RAM of the board");
-RULE(rule_pids, "a .pids is less than 2: the container's PID 1, and the workload");
-RULE(rule_backoff, "a .backoff.first is more than its .limit");
-RULE(rule_signal, "a .stop.signal is not a signal");
-RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
-RULE(rule_tmpfs, "a .tmpfs has no size, or a path that is not absolute or leads upwards");
-RULE(rule_data, "a .data has no proper .name, or a .path that is not absolute or leads upwards");
-RULE(rule_binds, "one of .binds says neither READ nor WRITE, or has a path that is not absolute");
-RULE(rule_devices, "one of .devices says neither READ nor WRITE, or is not below /dev/");
-RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
-RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
-RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
-RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
-RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
-RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
-RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
-RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
-RULE(rule_console, "more than one row has the .console");
+#define FOLDED static inline __attribute__((always_inline))
+#define REFUSE(wrong, sentence) REFUSE_AT(__LINE__, wrong, sentence)
+#define REFUSE_AT(line, ...) REFUSE_BY(line, __VA_ARGS__)
+#define REFUSE_BY(line, wrong, sentence)                                                           \
+	do {                                                                                       \
+		extern void rule_##line(void) __attribute__((error("policy: " sentence)));         \
+		if (wrong) rule_##line();                                                          \
+	} while (0)
 
-static inline __attribute__((always_inline)) int name_ok(const char *s) {
-	UNROLL
-	for (int n = 0; n < 32; n++) {
-		if (!s[n]) return n > 0;
-		if (!((s[n] >= 'a' && s[n] <= 'z') ||
-		      (n && ((s[n] >= '0' && s[n] <= '9') || s[n] == '_' || s[n] == '-'))))
-			return 0;
-	}
-	return 0;
+FOLDED int name_ok(const char *s) {
+	const char *others = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+	return s && s[0] >= 'a' && s[0] <= 'z' && __builtin_strlen(s) < 32 &&
+	       !s[__builtin_strspn(s, others)];
 }
 
-static inline __attribute__((always_inline)) int image_ok(const char *s) {
-	return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/');
-}
+FOLDED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/'); }
 
-static inline __attribute__((always_inline)) int version_ok(const char *s) {
-	int digits = 0, dots = 0;
-	if (!s) return 1;
-	UNROLL
-	for (int n = 0; n < 40; n++) {
-		if (!s[n]) return digits > 0;
-		if (s[n] == '.' ? !digits || ++dots > 3 : s[n] < '0' || s[n] > '9' || digits > 8)
-			return 0;
-		digits = s[n] == '.' ? 0 : digits + 1;
-	}
-	return 0;
-}
-
-/* A file or device that another row gives too, or that neither has. */
-static inline __attribute__((always_inline)) int same(const char *a, const char *b) {
-	return a && b ? !__builtin_strcmp(a, b) : a == b;
-}
-
-static inline __attribute__((always_inline)) int path_ok(const char *s) {
+FOLDED int path_ok(const char *s) {
 	return s && s[0] == '/' && s[1] && !__builtin_strstr(s, "/..");
 }
 
-static inline __attribute__((always_inline)) int user_ok(const char *s) {
-	int number = 0, digits = 0, colons = 0;
-	if (!s) return 1;
+/* A file or device that another row gives too, or that neither has. */
+FOLDED int same(const char *a, const char *b) { return a && b ? !__builtin_strcmp(a, b) : a == b; }
+
+/* How many numbers below `limit`, with that character between them, is s? 0: it is not. */
+FOLDED int numbers(const char *s, char between, int limit) {
+	int count = 1, digits = 0, number = 0;
 	UNROLL
-	for (int n = 0; n < 12; n++) {
-		if (!s[n]) return digits && colons == 1;
-		if (s[n] == ':' ? !digits || colons++ : s[n] < '0' || s[n] > '9') return 0;
-		number = s[n] == ':' ? 0 : number * 10 + s[n] - '0';
-		digits = s[n] != ':';
-		if (number >= IDS) return 0;
+	for (int n = 0; n < 40; n++) {
+		if (!s[n]) return digits ? count : 0;
+		int is_end = s[n] == between;
+		if (is_end ? !digits : s[n] < '0' || s[n] > '9' || digits == 9) return 0;
+		count += is_end;
+		digits = is_end ? 0 : digits + 1;
+		number = is_end ? 0 : number * 10 + s[n] - '0';
+		if (number >= limit) return 0;
 	}
 	return 0;
 }
 
-static inline __attribute__((always_inline)) void rules_of_limits(const struct container *c) {
+FOLDED void rules_of_limits(const struct container *c) {
 	u64 memory = c->memory.max ? c->memory.max : DEFAULT_MEMORY;
-	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
-	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
-		rule_limits();
-	if (c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle))
-		rule_weight();
-	if (!c->hugetlb.pages != !c->hugetlb.max) rule_pages();
-	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
-		rule_nice();
-	if (!c->schedule.policy ? c->schedule.priority
-				: c->schedule.policy > SCHED_RR || c->schedule.priority < 1 ||
-				      c->schedule.priority > 99)
-		rule_schedule();
+	u64 cpu = c->cpu.max ? c->cpu.max : DEFAULT_CPU;
+	int policy = c->schedule.policy, priority = c->schedule.priority;
+	REFUSE(c->memory.max && memory < KiB(512), "a .memory.max is less than 512 KiB");
+	REFUSE(c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
+		   c->cpu.burst > cpu,
+	       "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
+	REFUSE(c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle),
+	       "a .weight is more than 10000, or one of the CPU with .idle");
+	REFUSE(c->pids == 1, "a .pids is less than 2: the container's PID 1, and the workload");
+	REFUSE(!c->hugetlb.pages != !c->hugetlb.max,
+	       "a .hugetlb has .pages and no .max, or the other way round");
+	REFUSE(c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000,
+	       "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
+	REFUSE(policy ? policy > SCHED_RR || priority < 1 || priority > 99 : priority,
+	       "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
 }
 
-/* Of a list, which has at most 16 rows. */
-#define RULE_OF_LIST(rule, list, first, wrong)                                                     \
+/* Of a list, which has at most 8 rows; `of` is the one that is looked at. */
+#define REFUSE_ROW(list, first, wrong, sentence)                                                   \
 	UNROLL                                                                                     \
 	for (int i = 0; i <= 8; i++) {                                                             \
-		if (!c->list || !c->list[i].first) break;                                          \
-		if (i == 8 || (wrong)) rule();                                                     \
+		const __typeof__(*c->list) *of = c->list + i;                                      \
+		if (!c->list || !of->first) break;                                                 \
+		REFUSE(i == 8 || (wrong), sentence);                                               \
 	}
 
-static inline __attribute__((always_inline)) void rules_of_lists(const struct container *c) {
 #define IS_BELOW(s, prefix) (!__builtin_strncmp(s, prefix, sizeof(prefix) - 1))
-#define MAY_NOTHING(row) (!((row).may & (READ | WRITE)))
-	RULE_OF_LIST(rule_tmpfs, tmpfs, path, c->tmpfs[i].size < 4096 || !path_ok(c->tmpfs[i].path))
-	RULE_OF_LIST(rule_data, data, name, !name_ok(c->data[i].name) || !path_ok(c->data[i].path))
-	RULE_OF_LIST(rule_binds, binds, from,
-		     MAY_NOTHING(c->binds[i]) || !path_ok(c->binds[i].from) ||
-			 !path_ok(c->binds[i].path))
-	RULE_OF_LIST(rule_devices, devices, path,
-		     MAY_NOTHING(c->devices[i]) || !path_ok(c->devices[i].path) ||
-			 !IS_BELOW(c->devices[i].path, "/dev/"))
-	RULE_OF_LIST(rule_sysctl, sysctl, name,
-		     !IS_BELOW(c->sysctl[i].name, "net.") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.shm") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.msg") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.sem") &&
-			 !IS_BELOW(c->sysctl[i].name, "fs.mqueue."))
+
+FOLDED int sysctl_ok(const char *s) {
+	return IS_BELOW(s, "net.") || IS_BELOW(s, "kernel.shm") || IS_BELOW(s, "kernel.msg") ||
+	       IS_BELOW(s, "kernel.sem") || IS_BELOW(s, "fs.mqueue.");
 }
 
-static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row) {
-	if (!c->name || !name_ok(c->name)) rule_name();
-	if (!image_ok(c->image)) rule_image();
-	if (c->command && !c->command[0]) rule_command();
-	if (!version_ok(c->version)) rule_version();
-	if (c->memory.max && c->memory.max < KiB(512)) rule_memory();
-	if (c->pids == 1) rule_pids();
-	if (c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60))) rule_backoff();
-	if (c->stop.signal < 0 || c->stop.signal > 64) rule_signal();
-	if (c->restart > ALWAYS) rule_restart();
-	if (!user_ok(c->user)) rule_user();
-	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS) rule_keep();
+FOLDED void rules_of_lists(const struct container *c) {
+	REFUSE_ROW(tmpfs, path, of->size < 4096 || !path_ok(of->path),
+		   "a .tmpfs has no size, or a path that is not absolute or leads upwards");
+	REFUSE_ROW(data, name, !name_ok(of->name) || !path_ok(of->path),
+		   "a .data has no proper .name, or a .path that is not absolute or leads upwards");
+	REFUSE_ROW(binds, from,
+		   !(of->may & (READ | WRITE)) || !path_ok(of->from) || !path_ok(of->path),
+		   "one of .binds says neither READ nor WRITE, or has a path that is not absolute");
+	REFUSE_ROW(devices, path,
+		   !(of->may & (READ | WRITE)) || !path_ok(of->path) ||
+		       !IS_BELOW(of->path, "/dev/"),
+		   "one of .devices says neither READ nor WRITE, or is not below /dev/");
+	REFUSE_ROW(sysctl, name, !sysctl_ok(of->name),
+		   "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
+}
+
+FOLDED void rules_of_row(const struct container *c, int row) {
+	int version = c->version ? numbers(c->version, '.', 1000000000) : 1;
+	REFUSE(!name_ok(c->name),
+	       "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
+	REFUSE(!image_ok(c->image), "a row has no .image, or one with a / or a dot in front");
+	REFUSE(c->command && !c->command[0],
+	       "a .command is empty: leave it out for the image's own");
+	REFUSE(version < 1 || version > 4,
+	       "a .version is not one to four numbers with dots between them");
+	REFUSE(c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60)),
+	       "a .backoff.first is more than its .limit");
+	REFUSE(c->stop.signal < 0 || c->stop.signal > 64, "a .stop.signal is not a signal");
+	REFUSE(c->restart > ALWAYS, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
+	REFUSE(c->user && numbers(c->user, ':', IDS) != 2,
+	       "a .user is not UID:GID, two numbers below 65536");
+	REFUSE(c->userns != HOST && c->keep & ~EFFECTIVE_CAPS,
+	       "a capability of .keep has no effect but with .userns = HOST");
 	rules_of_limits(c);
 	rules_of_lists(c);
 	UNROLL
 	for (int i = 0; i <= NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0) break;
-		if (i == NCONTAINERS || c->after[i] >= row) rule_after();
+		REFUSE(i == NCONTAINERS || c->after[i] >= row,
+		       ".after names the row itself, or one that starts later");
 	}
 }
 
-static inline __attribute__((always_inline)) void rules_of_two(const struct container *a,
-							       const struct container *b) {
-	if (!__builtin_strcmp(a->name, b->name)) rule_unique();
-	if (!__builtin_strcmp(a->image, b->image) &&
-	    (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
-	     !same(a->version, b->version) || a->userns != b->userns))
-		rule_place();
+FOLDED void rules_of_two(const struct container *a, const struct container *b) {
+	REFUSE(!__builtin_strcmp(a->name, b->name), "two containers have the same .name");
+	REFUSE(!__builtin_strcmp(a->image, b->image) &&
+		   (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
+		    !same(a->version, b->version) || a->userns != b->userns),
+	       "two rows with the same .image have another .place, .fallback, .version or .userns");
 }
 
 static __attribute__((used)) void rules(void) {
@@ -593,11 +565,11 @@ static __attribute__((used)) void rules(void) {
 	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
 		const char *key = i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
-		if (key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'))
-			rule_key();
+		REFUSE(key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'),
+		       "one of the keys is not the second line of a public key of signify");
 	}
-	if (sum > BOARD_RAM) rule_ram();
-	if (consoles > 1) rule_console();
+	REFUSE(sum > BOARD_RAM, "the sum of .memory.max is more than the RAM of the board");
+	REFUSE(consoles > 1, "more than one row has the .console");
 }
 
 /* ==== Part II: Tools ========================================================================== */
@@ -5547,9 +5519,8 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 };
 /* clang-format on */
 
-RULE(rule_reactions, "a state has no action for an event");
 #define CHECK_CELL(state, event)                                                                   \
-	if (!reactions[state][event]) rule_reactions();
+	REFUSE(!reactions[state][event], "a state has no action for an event");
 #define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
 
 static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
