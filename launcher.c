@@ -65,7 +65,6 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/openat2.h>
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
@@ -783,42 +782,25 @@ static const char *parent_of(const char *path) {
 
 /* Opens path below dir; every name but the last is a real directory, and the last no link. */
 static int path_open(int dir, const char *path, int flags) {
-	struct { /* openat2(2), Linux 5.6: all at once; what was wrong is found name by name */
-		u64 flags, mode, resolve;
-	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
-	int fd = dir, next;
-	path += strspn(path, "/");
-	if (!strstr(path, "..")) {
-		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &at_once, sizeof at_once);
-		if (next >= 0 || (errno != ENOSYS && errno != EPERM && errno != ELOOP))
-			return next < 0 ? -errno : next;
-	}
-	for (;;) {
+	struct stat st;
+	int fd = dir, error;
+	do {
 		path += strspn(path, "/");
-		size_t n = strcspn(path, "/");
-		const char *rest = path + n + strspn(path + n, "/");
-		if (n > NAME_MAX || (n == 2 && !memcmp(path, "..", 2))) {
-			next = -1;
-			errno = n > NAME_MAX ? ENAMETOOLONG : EXDEV;
-		} else {
-			memcpy(name, n ? path : ".", n ? n : 1);
-			name[n ? n : 1] = '\0';
-			int how = *rest ? O_PATH | O_DIRECTORY : flags;
-			next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC);
-		}
-		struct stat st;
-		int error = next < 0 ? errno : 0;
+		size_t n = strcspn(path, "/"),
+		       fits = format(name, sizeof name, "%.*s", (int)n, path);
+		path += n + strspn(path + n, "/");
+		int how = *path ? O_PATH | O_DIRECTORY : flags, next = -1;
+		error = fits < n ? ENAMETOOLONG : strcmp(name, "..") ? 0 : EXDEV;
+		if (!error) next = openat(fd, *name ? name : ".", how | O_NOFOLLOW | O_CLOEXEC);
+		if (!error && next < 0) error = errno;
+		if (how == O_PATH && !error && !fstat(next, &st) && S_ISLNK(st.st_mode))
+			error = ELOOP; /* it opens the link itself */
 		if (fd != dir) close(fd);
-		if (!error && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
-			close(next); /* O_PATH opens the link itself */
-			error = ELOOP;
-		}
-		if (error) return -error;
-		if (!*rest) return next;
 		fd = next;
-		path = rest;
-	}
+	} while (!error && *path);
+	if (error) close(fd);
+	return error ? -error : fd;
 }
 
 /* Makes path below dir, with the directories that lead there; what exists is left as it is. */
@@ -3395,9 +3377,9 @@ struct crew {
 
 /* All that it takes to fill a directory from an open file. */
 static const char unpack_calls[] = CALLS(
-    SYS_pwrite64, SYS_openat, SYS_openat2, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod,
-    SYS_utimensat, SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat,
-    SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
+    SYS_pwrite64, SYS_openat, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod, SYS_utimensat,
+    SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat, SYS_fstat64,
+    SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
     SYS_ftruncate64, SYS_fsetxattr, SYS_unlinkat, SYS_mknodat, SYS_write, SYS_clone, SYS_fork,
     SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
@@ -4583,7 +4565,6 @@ static const struct {
 	long number;
 } interfaces[] = {
 	{ "clone3", "Linux 5.3", SYS_clone3 },
-	{ "openat2", "Linux 5.6", SYS_openat2 },
 	{ "close_range", "Linux 5.9", SYS_close_range },
 	{ "pidfd_send_signal", "Linux 5.1", SYS_pidfd_send_signal },
 };
