@@ -586,17 +586,9 @@ struct text { /* a bounded string being made; a full one drops the rest */
 
 static void text_pad(struct text *t, const char *s, size_t n, int width, char fill) {
 	size_t room = width < 0 ? -width : width, gap = room > n ? room - n : 0;
-	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++) *t->at++ = fill;
-	for (size_t i = 0; i < n && t->at < t->end; i++) *t->at++ = s[i];
-	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++) *t->at++ = ' ';
-}
-
-static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill) {
-	char digits[24], *p = digits + sizeof digits;
-	do *--p = "0123456789abcdef"[n % base];
-	while (n /= base);
-	if (negative) *--p = '-';
-	text_pad(t, p, digits + sizeof digits - p, width, fill);
+	size_t from = width < 0 ? 0 : gap;
+	for (size_t i = 0; i < n + gap && t->at < t->end; i++)
+		*t->at++ = i >= from && i - from < n ? s[i - from] : fill;
 }
 
 /* The conversions d u x lld llu llx s c m and %, with - or 0 and a width, and %.*s. */
@@ -606,10 +598,11 @@ static void text_va(struct text *t, const char *f, va_list ap) {
 			text_pad(t, f, 1, 0, ' ');
 			continue;
 		}
+		char digits[24] = "", *p = digits + sizeof digits - 1;
+		const char *s = NULL;
 		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
 		for (f += left; *f >= '0' && *f <= '9'; f++) width = width * 10 + *f - '0';
-		width = left ? -width : width;
 		if (*f == '.') {
 			most = va_arg(ap, int);
 			f += 2;
@@ -617,18 +610,20 @@ static void text_va(struct text *t, const char *f, va_list ap) {
 		int wide = *f == 'l';
 		f += 2 * wide;
 		if (*f == 's' || *f == 'm') {
-			const char *s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
-			text_pad(t, s, strnlen(s, most), width, ' ');
-		} else if (*f == 'd') {
-			i64 n = wide ? va_arg(ap, i64) : va_arg(ap, int);
-			text_number(t, n < 0 ? 0 - (u64)n : (u64)n, 10, n < 0, width, fill);
-		} else if (*f == 'u' || *f == 'x') {
+			s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
+		} else if (*f == 'd' || *f == 'u' || *f == 'x') {
 			u64 n = wide ? va_arg(ap, u64) : va_arg(ap, unsigned);
-			text_number(t, n, *f == 'x' ? 16 : 10, 0, width, fill);
+			i64 number = wide ? (i64)n : (int)n;
+			int negative = *f == 'd' && number < 0, base = *f == 'x' ? 16 : 10;
+			if (negative) n = 0 - (u64)number;
+			do *--p = "0123456789abcdef"[n % base];
+			while (n /= base);
+			if (negative) *--p = '-';
 		} else {
-			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
-			text_pad(t, &c, 1, width, ' ');
+			*--p = *f == 'c' ? (char)va_arg(ap, int) : '%';
 		}
+		if (!s) s = p;
+		text_pad(t, s, strnlen(s, most), left ? -width : width, fill);
 	}
 }
 
@@ -780,21 +775,26 @@ static const char *parent_of(const char *path) {
 	return words("%.*s", slash ? (int)(slash - path) : 0, path);
 }
 
-/* Opens path below dir; every name but the last is a real directory, and the last no link. */
+/*
+ * Opens path below dir; every name but the last is a real directory, and the last no link. O_CREAT:
+ * each that is missing becomes a directory.
+ */
 static int path_open(int dir, const char *path, int flags) {
 	char name[NAME_MAX + 1];
 	struct stat st;
 	int fd = dir, error;
 	do {
 		path += strspn(path, "/");
-		size_t n = strcspn(path, "/"),
-		       fits = format(name, sizeof name, "%.*s", (int)n, path);
+		size_t n = strcspn(path, "/");
+		size_t fits = format(name, sizeof name, "%.*s", n ? (int)n : 1, n ? path : ".");
 		path += n + strspn(path + n, "/");
-		int how = *path ? O_PATH | O_DIRECTORY : flags, next = -1;
+		int how = *path ? O_PATH | O_DIRECTORY : flags & ~O_CREAT, next = -1;
 		error = fits < n ? ENAMETOOLONG : strcmp(name, "..") ? 0 : EXDEV;
-		if (!error) next = openat(fd, *name ? name : ".", how | O_NOFOLLOW | O_CLOEXEC);
-		if (!error && next < 0) error = errno;
-		if (how == O_PATH && !error && !fstat(next, &st) && S_ISLNK(st.st_mode))
+		if (!error && flags & O_CREAT && mkdirat(fd, name, 0755) && errno != EEXIST)
+			error = errno;
+		if (!error && (next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC)) < 0)
+			error = errno;
+		if (!error && how == O_PATH && !fstat(next, &st) && S_ISLNK(st.st_mode))
 			error = ELOOP; /* it opens the link itself */
 		if (fd != dir) close(fd);
 		fd = next;
@@ -803,21 +803,11 @@ static int path_open(int dir, const char *path, int flags) {
 	return error ? -error : fd;
 }
 
-/* Makes path below dir, with the directories that lead there; what exists is left as it is. */
+/* Makes path below dir, with what leads there. What exists is left as it is, even a link. */
 static int path_mkdir(int dir, const char *path) {
-	char part[PATH_MAX];
-	for (size_t n = strspn(path, "/"); path[n]; n += strspn(path + n, "/")) {
-		n += strcspn(path + n, "/");
-		if (format(part, sizeof part, "%.*s", (int)n, path) != n) return -ENAMETOOLONG;
-		char *leaf = strrchr(part, '/');
-		if (leaf) *leaf++ = '\0';
-		int parent = path_open(dir, leaf ? part : "", O_PATH | O_DIRECTORY);
-		if (parent < 0) return parent;
-		int made = mkdirat(parent, leaf ? leaf : part, 0755), error = errno;
-		close(parent);
-		if (made && error != EEXIST) return -error;
-	}
-	return 0;
+	int fd = path_open(dir, path, O_PATH | O_CREAT);
+	if (fd >= 0) close(fd);
+	return fd < 0 && fd != -ELOOP ? fd : 0;
 }
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */

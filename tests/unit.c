@@ -388,6 +388,8 @@ static void test_paths(void)
 	check(path_mkdir(top, "a/link/new") < 0, "path_mkdir: through a link to a file");
 	check(path_mkdir(top, "a/b/file/new") < 0, "path_mkdir: below a file");
 	check(path_mkdir(top, "a/../../new") < 0, "path_mkdir: ..");
+	check(!path_mkdir(top, "a/b/file") && !path_mkdir(top, "a/link") && !path_mkdir(top, "a/away/"),
+	      "path_mkdir: what exists is left");
 	check(faccessat(top, "a/b/new", F_OK, 0), "and none of them has made anything");
 }
 
