@@ -2743,10 +2743,9 @@ static int confine(u64 keep, int ambient) {
 			return -errno;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-	if (prctl(PR_SET_SECUREBITS, locked) || syscall(SYS_capset, &header, data) ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	return 0;
+	int failed = prctl(PR_SET_SECUREBITS, locked) || syscall(SYS_capset, &header, data) ||
+		     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return failed ? -errno : 0;
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
@@ -2848,31 +2847,31 @@ enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
 
 /* Calls that depend on an argument: the first row that is true of it answers. */
 static const struct call_test {
-	const char *call;
-	unsigned argument, how, value, may; /* may: the row counts for these groups; 0: for all */
+	unsigned call, argument, how, value,
+	    may; /* may: the row counts for these groups; 0: for all */
 	unsigned answer;
 } call_tests[] = {
 #define IF_BITS BPF_JSET
 #define IF_EQUAL BPF_JEQ
 #define IF_AT_LEAST BPF_JGE
 #define ELSE BPF_JGE, 0
-	{ CALLS(SYS_clone), 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_clone), 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_clone), 0, ELSE, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
-	{ CALLS(SYS_socket), 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSTI, 0, ANSWER(EPERM) }, /* CVE-2017-5226 */
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCLINUX, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSETD, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_ioctl), 1, ELSE, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_personality), 0, IF_EQUAL, 0, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_personality), 0, IF_EQUAL, 0xffffffff, 0, SECCOMP_RET_ALLOW }, /* asks */
-	{ CALLS(SYS_personality), 0, ELSE, 0, ANSWER(EPERM) },
+	{ SYS_clone, 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
+	{ SYS_clone, 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
+	{ SYS_clone, 0, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
+	{ SYS_socket, 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
+	{ SYS_socket, 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCSTI, 0, ANSWER(EPERM) }, /* CVE-2017-5226 */
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCLINUX, 0, ANSWER(EPERM) },
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCSETD, 0, ANSWER(EPERM) },
+	{ SYS_ioctl, 1, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ SYS_personality, 0, IF_EQUAL, 0, 0, SECCOMP_RET_ALLOW },
+	{ SYS_personality, 0, IF_EQUAL, 0xffffffff, 0, SECCOMP_RET_ALLOW }, /* asks */
+	{ SYS_personality, 0, ELSE, 0, ANSWER(EPERM) },
 };
 
 enum { MOST_CALLS = 512 }; /* numbers from here on are too new for us, or of another kind */
@@ -2881,6 +2880,7 @@ enum { CALL_REFUSED, CALL_ALLOWED, CALL_UNKNOWN, CALL_TESTED }; /* + the first r
 static struct filter {
 	unsigned may, refusal, unknown;
 	uint8_t verdicts[MOST_CALLS];
+	unsigned last; /* call that a verdict was given to */
 	unsigned n;
 	struct sock_filter code[1024];
 } filter;
@@ -2891,27 +2891,24 @@ static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes
 	f->n++;
 }
 
-/* Gives that verdict to calls. Returns the highest of their numbers. */
-static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict) {
-	unsigned last = 0;
+static void filter_set(struct filter *f, const char *calls, unsigned verdict) {
 	i64 number;
 	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
 		if (!decimal(&p, p + strlen(p), &number) && number < MOST_CALLS) {
 			f->verdicts[number] = (uint8_t)verdict;
-			last = (unsigned)number > last ? (unsigned)number : last;
+			if (number > f->last) f->last = (unsigned)number;
 		}
-	return last;
 }
 
 /* The tests of a call, or its plain verdict. */
 static void filter_leaf(struct filter *f, unsigned verdict) {
-	const struct call_test *t = call_tests +
-				    (verdict < CALL_TESTED ? 0 : verdict - CALL_TESTED);
-	const struct call_test *end = call_tests + LEN(call_tests);
-	const char *call = t->call;
 	const unsigned answers[] = { f->refusal, SECCOMP_RET_ALLOW, f->unknown };
-	if (verdict < CALL_TESTED) filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
-	for (; verdict >= CALL_TESTED && t < end && !strcmp(t->call, call); t++) {
+	if (verdict < CALL_TESTED) {
+		filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
+		return;
+	}
+	const struct call_test *t = call_tests + verdict - CALL_TESTED;
+	for (unsigned call = t->call; t < call_tests + LEN(call_tests) && t->call == call; t++) {
 		if (t->may && !(t->may & f->may)) continue;
 		filter_add(f, BPF_LD | BPF_W | BPF_ABS,
 			   offsetof(struct seccomp_data, args) + 8 * t->argument, 0, 0);
@@ -2953,18 +2950,9 @@ static int filter_load(struct filter *f) {
 	int failed = filter_tree(f, 0, MOST_CALLS);
 	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
 	if (failed || f->n > (unsigned)LEN(f->code)) return -E2BIG;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		return -errno;
-	return 0;
-}
-
-/* The call of that row of call_tests is tested, from this row on, if it is allowed at all. */
-static void filter_test(struct filter *f, int row) {
-	i64 number;
-	const char *call = call_tests[row].call;
-	if (!decimal(&call, call + strlen(call), &number) && f->verdicts[number] != CALL_REFUSED)
-		f->verdicts[number] = (uint8_t)(CALL_TESTED + row);
+	failed = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		 prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return failed ? -errno : 0;
 }
 
 /*
@@ -2985,17 +2973,16 @@ static int filter_only(const char *calls) {
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
-	unsigned last = 0;
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
-		unsigned n = filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
-		last = n > last ? n : last;
+		filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
 	}
 	for (int i = LEN(call_tests) - 1; i >= 0; i--) /* the first row of each call comes last */
-		filter_test(f, i);
-	memset(f->verdicts + last + 1, CALL_UNKNOWN, MOST_CALLS - last - 1);
-	filter_set(f, CALLS(SYS_clone3), CALL_UNKNOWN);
+		if (f->verdicts[call_tests[i].call] != CALL_REFUSED)
+			f->verdicts[call_tests[i].call] = (uint8_t)(CALL_TESTED + i);
+	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
+	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
 	return filter_load(f);
 }
 
@@ -3014,13 +3001,11 @@ static int users_map(int proc, u64 first, u64 count) {
 
 /* The number of users that there are here: all, but in a container of somebody else's. */
 static u64 users_all(void) {
-	char map[64];
+	char map[34]; /* "%10u %10u %10u\n", the first line of user_namespaces(7) */
 	i64 count = 0;
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 22) {
-		const char *last = map + 22; /* "%10u %10u %10u", user_namespaces(7) */
-		last += strspn(last, " ");
-		decimal(&last, last + strlen(last), &count);
-	}
+	file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map);
+	const char *last = strrchr(map, ' ');
+	if (last++) decimal(&last, last + strlen(last), &count);
 	return (u64)count;
 }
 
@@ -3068,13 +3053,11 @@ static int label_set(const char *label) {
 		{ "/proc/self/attr/exec", "" },               /* SELinux */
 		{ "/proc/self/attr/smack/current", "" },
 	};
-	char text[256];
-	int failed = -EINVAL, now_failed = -EINVAL;
-
-	for (int i = 0; i < LEN(modules) && now_failed; i++) {
-		format(text, sizeof text, "%s%s", modules[i].prefix, label);
-		now_failed = file_write(AT_FDCWD, modules[i].file, text);
-		failed = now_failed == -EINVAL || now_failed == -ENOENT ? failed : now_failed;
+	int failed = -EINVAL, error = -EINVAL;
+	for (int i = 0; i < LEN(modules) && error; i++) {
+		const char *text = words("%s%s", modules[i].prefix, label);
+		error = file_write(AT_FDCWD, modules[i].file, text);
+		failed = error == -EINVAL || error == -ENOENT ? failed : error;
 	}
 	return failed;
 }
@@ -3089,10 +3072,8 @@ static int writable_set(const char *const *paths) {
 		int32_t fd;
 	} __attribute__((packed)) rule;
 	struct stat st;
-	int rules = version < 0 ? -1
-				: (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
 	int failed = rules < 0 ? -errno : 0;
-
 	for (const char *path = "/dev"; !failed && path; path = *paths++) { /* there is null */
 		rule.fd = open(path, O_PATH | O_CLOEXEC);
 		int is_dir = rule.fd >= 0 && !fstat(rule.fd, &st) && S_ISDIR(st.st_mode);
