@@ -2665,21 +2665,18 @@ static int hide(int root, int at, const char *path) {
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
 	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3))) failed = -ENODEV;
 	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
-	if (null >= 0) close(null);
+	close(null);
 	return failed;
 }
 
-/* Makes a name in a directory of ours: a directory, a link, or a device node. */
+/* Makes a name in a directory of ours: a link, or a device node. */
 static int mount_name(int root, const struct mount_op *op) {
 	const char *leaf = strrchr(op->at, '/') + 1;
-	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY);
+	mode_t mode = op->mode ? op->mode : S_IFCHR | 0666;
 	if (dir < 0) return dir;
-	if (op->kind == DO_DIR)
-		failed = mkdirat(dir, leaf, 0755);
-	else if (op->kind == DO_LINK)
-		failed = symlinkat(op->what, dir, leaf);
-	else
-		failed = mknodat(dir, leaf, op->mode ? op->mode : S_IFCHR | 0666, op->flags);
+	int failed = op->kind == DO_LINK ? symlinkat(op->what, dir, leaf)
+					 : mknodat(dir, leaf, mode, op->flags);
 	failed = failed ? -errno : 0;
 	close(dir);
 	return failed;
@@ -2687,25 +2684,22 @@ static int mount_name(int root, const struct mount_op *op) {
 
 /* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
 static int mount_do(int root, const struct mount_op *op) {
-	int failed = 0;
-	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
-		return mount_name(root, op);
+	const unsigned long seal = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
+	int failed = 0, from;
+	if (op->kind == DO_DIR) return path_mkdir(root, op->at);
+	if (op->kind == DO_LINK || op->kind == DO_NODE) return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
 	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE)) return 0;
 	if (at < 0) return at;
-	if (op->kind == DO_MOUNT) {
-		failed = mount_on(at, "none", op->what, op->flags, op->options);
-	} else if (op->kind == DO_SEAL) {
-		failed = mount_on(at, NULL, NULL,
-				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
-	} else if (op->kind == DO_LOCK) {
-		failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY);
-	} else if (op->kind == DO_HIDE) {
-		failed = hide(root, at, op->at);
-	} else {
-		int from = open(op->what, O_PATH | O_CLOEXEC);
+	switch (op->kind) {
+	case DO_MOUNT: failed = mount_on(at, "none", op->what, op->flags, op->options); break;
+	case DO_SEAL: failed = mount_on(at, NULL, NULL, seal, NULL); break;
+	case DO_LOCK: failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
+	case DO_HIDE: failed = hide(root, at, op->at); break;
+	default:
+		from = open(op->what, O_PATH | O_CLOEXEC);
 		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
-		if (from >= 0) close(from);
+		close(from);
 	}
 	close(at);
 	return failed;
