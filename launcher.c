@@ -2186,8 +2186,8 @@ enum knob_kind {
 	A_DISK,   /* of struct io, and written for each disk */
 };
 
-#define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
+#define KNOB(name, need, kind) #name, offsetof(struct container, name), NEED_##need, A_##kind
+#define DISK_KNOB(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
@@ -2200,31 +2200,27 @@ static const struct knob {
 	char option[25]; /* if it takes another than the controller */
 	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, A_NUMBER, "memory.limit_in_bytes",
-	  .usual = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, A_SWAP, "memory.memsw.limit_in_bytes",
-	  "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, A_NUMBER, .option = "cgroup v2" },
-	{ FIELD(memory.low), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
-	{ FIELD(memory.min), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
+	{ KNOB(memory.max, MEMORY, NUMBER), "memory.limit_in_bytes", .usual = DEFAULT_MEMORY },
+	{ KNOB(memory.swap, MEMORY, SWAP), "memory.memsw.limit_in_bytes", "memory.swap.max" },
+	{ KNOB(memory.high, MEMORY, NUMBER), .option = "cgroup v2" },
+	{ KNOB(memory.low, MEMORY, SHARE), .option = "cgroup v2" },
+	{ KNOB(memory.min, MEMORY, SHARE), .option = "cgroup v2" },
 	{ "memory.oom.group", 0, NEED_MEMORY, A_NUMBER, .usual = 1 },
-	{ FIELD(pids), NEED_PIDS, A_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, A_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .usual = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, A_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
-	  "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, A_SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, A_NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, A_WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, A_WORDS, "cpuset.mems", "cpuset.mems" },
-	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
-	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
-	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
-	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, A_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, A_BFQ, "blkio.bfq.weight", "io.bfq.weight",
-	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, A_NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ KNOB(pids, PIDS, NUMBER), "pids.max", "pids.max", .usual = DEFAULT_PIDS },
+	{ KNOB(cpu.max, CPU, NUMBER), "cpu.cfs_quota_us", .also = " 100000", .usual = DEFAULT_CPU },
+	{ KNOB(cpu.burst, CPU, NUMBER), "cpu.cfs_burst_us", "cpu.max.burst", "", "Linux 5.14" },
+	{ KNOB(cpu.weight, CPU, SHARES), "cpu.shares" },
+	{ KNOB(cpu.idle, CPU, NUMBER), "cpu.idle", .option = "Linux 5.15" },
+	{ KNOB(cpu.cpus, CPUSET, WORDS), "cpuset.cpus", "cpuset.cpus" },
+	{ KNOB(cpu.mems, CPUSET, WORDS), "cpuset.mems", "cpuset.mems" },
+	{ DISK_KNOB(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
+	{ DISK_KNOB(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
+	{ DISK_KNOB(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
+	{ DISK_KNOB(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
+	{ KNOB(io.weight, IO, NUMBER), .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ KNOB(io.weight, IO, BFQ), "blkio.bfq.weight", "io.bfq.weight", "",
+	  "CONFIG_BFQ_GROUP_IOSCHED" },
+	{ KNOB(hugetlb.max, HUGETLB, NUMBER), "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
 };
 
 static u64 memory_max(const struct container *c) {
@@ -2266,18 +2262,20 @@ static const char *knob_given(const struct knob *k, const char *name, const stru
 	return *file && !faccessat(knob_base(k), path, F_OK, 0) ? path : NULL;
 }
 
-/* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
+/* What a row tolerates that can do without the knob. */
+static enum need knob_need(const struct knob *k) { return k->kind == A_SWAP ? NEED_SWAP : k->need; }
+
+/* What is asked can't be had. That is no error if there is no swap, or a twin of the knob. */
 static int knob_missing(const struct knob *k, const char *name, const struct container *c) {
-	enum need need = k->kind == A_SWAP ? NEED_SWAP : k->need;
 	struct sysinfo memory = { 0 };
 	char path[96];
 	sysinfo(&memory);
-	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap)) return 0;
+	if (k->kind == A_SWAP && !memory.totalswap) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
 		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path)) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
 	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
-	       *k->option ? k->option : controllers[need].option);
+	       *k->option ? k->option : controllers[knob_need(k)].option);
 	return -ENOTSUP;
 }
 
@@ -2290,20 +2288,18 @@ static int cgroup_failed(const char *what, const char *value, int failed) {
 static int knobs_set(const char *name, const struct container *c, const void *row,
 		     const char *disk) {
 	char path[96], text[32], value[96];
-	const char *asked;
-
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		if ((k->kind == A_DISK) != !!*disk ||
-		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
-			continue;
-		const char *file = knob_given(k, name, c, path);
+	int failed = 0;
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && !failed; k++) {
+		if ((k->kind == A_DISK) != !!*disk) continue;
+		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
+		if (!asked) continue;
 		format(value, sizeof value, "%s%s", disk, asked);
-		int failed = file ? file_write(knob_base(k), file, value)
-				  : knob_missing(k, name, c);
-		if (failed)
-			return file ? cgroup_failed(strchr(file, '/') + 1, value, failed) : failed;
+		if (!knob_given(k, name, c, path))
+			failed = c->tolerate >> knob_need(k) & 1 ? 0 : knob_missing(k, name, c);
+		else if ((failed = file_write(knob_base(k), path, value)))
+			cgroup_failed(strchr(path, '/') + 1, value, failed);
 	}
-	return 0;
+	return failed;
 }
 
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
@@ -2436,10 +2432,8 @@ struct permit {
 	mode_t type;
 	dev_t number;
 };
-enum {
-	MOST_PERMITS = 8 + 1 + 8,
-	ANY_MINOR = 0xfffff
-}; /* everybody's, a console's, and the row's */
+/* Everybody's, a console's, and the row's. */
+enum { MOST_PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff };
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
@@ -4551,10 +4545,11 @@ static int feature_given(const struct feature *f) {
 	       (f->need == NEED_OVERLAY && syscall(SYS_fsopen, "overlay", 0) >= 0);
 }
 
-/* "y", "m" or NULL, as the configuration says of the first of its options that it has. */
-static const char *config_says(const char *option) {
+/* What the configuration says of the first option that it has; without any: of the controller's. */
+static const char *config_says(const char *takes, enum need need) {
 	char line[64];
-	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
+	const char *p = strstr(takes, "CONFIG_") ? takes : controllers[need].option;
+	for (; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
 		const char *at = memmem(checked.config, checked.size, line, n);
 		if (!memcmp(checked.config, line + 1, min(n - 1, checked.size)))
@@ -4565,54 +4560,49 @@ static const char *config_says(const char *option) {
 	return NULL;
 }
 
-/* One line: what is asked by whom, and what becomes of it. state NULL: it is missing. */
-static void check_print(const char *name, const char *what, const char *asked, const char *state,
-			const char *takes, int tolerated) {
+/* One line: what is asked by whom, and what becomes of it. `here`, NULL: this kernel lacks it. */
+static void check_print(const struct container *c, const char *what, const char *asked,
+			const char *here, const char *takes, enum need need) {
+	int tolerated = need < NEEDS && c->tolerate >> need & 1;
+	const char *state = checked.config ? config_says(takes, need) : here;
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
 	checked.missing += !state && !tolerated;
-	const char *const pairs[] = { "container", name,    "knob", what,     "asked",
+	const char *const pairs[] = { "container", c->name, "knob", what,     "asked",
 				      asked,       "state", word,   "option", takes };
 	for (int i = 0; i < LEN(pairs) && option('j'); i += 2)
 		print_member(pairs[i], pairs[i + 1], NO);
 	if (option('j'))
 		print_end();
 	else
-		print("%-12s %-18s %-16s %-9s %s\n", name, what, asked, word, state ? "" : takes);
+		print("%-12s %-18s %-16s %-9s %s\n", c->name, what, asked, word,
+		      state ? "" : takes);
+}
+
+/* What becomes of the knob here; NULL: it is missing. */
+static const char *knob_here(const struct knob *k, const struct container *c, const char *probe) {
+	int version = cgroup.version[k->need];
+	char path[96];
+	if (version && knob_given(k, probe, c, path)) return version == 2 ? "given" : "given: v1";
+	if (version == 1 && !k->field) return "not in v1";
+	return knob_missing(k, probe, c) ? NULL : "no need";
 }
 
 static void check_container(const struct container *c, const char *probe) {
 	static const char zeros[64];
-	char path[96], text[32];
+	char text[32];
 	for (const struct feature *f = features; f < features + LEN(features); f++) {
-		const char *field = (const char *)c + f->field;
-		int asked = !f->size || memcmp(field, zeros, f->size);
+		const char *here = feature_given(f) ? "given" : NULL;
+		int asked = !f->size || memcmp((const char *)c + f->field, zeros, f->size);
 		if (f->need == NEED_USERNS) asked = c->userns == OWN;
-		if (!asked) continue;
-		const char *state = feature_given(f) ? "given" : NULL;
-		if (checked.config) state = config_says(f->option);
-		check_print(c->name, f->name, "yes", state, f->option,
-			    f->need < NEEDS && c->tolerate >> f->need & 1);
+		if (asked) check_print(c, f->name, "yes", here, f->option, f->need);
 	}
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const struct io *disk = c->io.max;
-		const char *asked = NULL, *state = NULL;
-		const char *takes = *k->option ? k->option : controllers[k->need].option;
-		int lacks = c->tolerate >> (k->kind == A_SWAP ? NEED_SWAP : k->need) & 1;
-		if (k->kind != A_DISK)
-			asked = knob_asked(k, c, 0, text);
-		else if (disk)
-			asked = knob_asked(k, disk, 1, text);
+		const void *row = k->kind == A_DISK ? (const void *)c->io.max : c;
+		const char *asked = row ? knob_asked(k, row, 0, text) : NULL;
 		if (!asked) continue;
-		if (checked.config)
-			state = config_says(strstr(takes, "CONFIG_") ? takes
-								     : controllers[k->need].option);
-		else if (cgroup.version[k->need] && knob_given(k, probe, c, path))
-			state = cgroup.version[k->need] == 2 ? "given" : "given: v1";
-		else if (cgroup.version[k->need] == 1 && !k->field)
-			state = "not in v1";
-		else if (!lacks && !knob_missing(k, probe, c))
-			state = "no need";
-		check_print(c->name, k->name, asked, state, takes, lacks);
+		const char *takes = *k->option ? k->option : controllers[k->need].option;
+		const char *here = checked.config ? NULL : knob_here(k, c, probe);
+		check_print(c, k->name, asked, here, takes, knob_need(k));
 	}
 }
 
@@ -4629,6 +4619,7 @@ static void config_open(const char *path) {
 
 /* What each container asks, and what it gets: here, or from a kernel of that configuration. */
 static int ask_check(char **argv) {
+	static const struct container kernel = { .name = "-" };
 	const struct container *only = NULL;
 	char probe[32];
 	if (option('k'))
@@ -4636,22 +4627,23 @@ static int ask_check(char **argv) {
 	else if (argv[0])
 		only = container_named(argv[0]);
 	format(probe, sizeof probe, "launcher-run-%d", getpid());
-	if (!checked.config && geteuid())
-		die("'launcher check' tries what a container needs: it has to be root");
-	if (!checked.config) cgroup_open(".");
-	for (int i = 0; i < NCONTROLLERS && !checked.config; i++)
-		mkdirat(cgroup.base[i], probe, 0755);
+	if (!checked.config) {
+		if (geteuid())
+			die("'launcher check' tries what a container needs: it has to be root");
+		cgroup_open(".");
+		for (int i = 0; i < NCONTROLLERS; i++) mkdirat(cgroup.base[i], probe, 0755);
+	}
 	if (!option('j'))
 		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
 		      "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c) check_container(c, probe);
 	for (int i = 0; i < LEN(interfaces) && !checked.config; i++)
-		check_print("-", interfaces[i].name, "yes",
+		check_print(&kernel, interfaces[i].name, "yes",
 			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
 				? "emulated"
 				: "given",
-			    interfaces[i].since, NO);
+			    interfaces[i].since, NEEDS);
 	if (!checked.config) cgroup_remove(probe);
 	return !!checked.missing;
 }
