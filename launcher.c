@@ -79,7 +79,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -435,18 +434,15 @@ _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 
 FOLDED int name_ok(const char *s) {
 	const char *others = "abcdefghijklmnopqrstuvwxyz0123456789_-";
-	return s && s[0] >= 'a' && s[0] <= 'z' && __builtin_strlen(s) < 32 &&
-	       !s[__builtin_strspn(s, others)];
+	return s && s[0] >= 'a' && s[0] <= 'z' && strlen(s) < 32 && !s[strspn(s, others)];
 }
 
-FOLDED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/'); }
+FOLDED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !strchr(s, '/'); }
 
-FOLDED int path_ok(const char *s) {
-	return s && s[0] == '/' && s[1] && !__builtin_strstr(s, "/..");
-}
+FOLDED int path_ok(const char *s) { return s && s[0] == '/' && s[1] && !strstr(s, "/.."); }
 
 /* A file or device that another row gives too, or that neither has. */
-FOLDED int same(const char *a, const char *b) { return a && b ? !__builtin_strcmp(a, b) : a == b; }
+FOLDED int same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
 /* How many numbers below `limit`, with that character between them, is s? 0: it is not. */
 FOLDED int numbers(const char *s, char between, int limit) {
@@ -464,8 +460,12 @@ FOLDED int numbers(const char *s, char between, int limit) {
 	return 0;
 }
 
+FOLDED u64 memory_max(const struct container *c) {
+	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
+}
+
 FOLDED void rules_of_limits(const struct container *c) {
-	u64 memory = c->memory.max ? c->memory.max : DEFAULT_MEMORY;
+	u64 memory = memory_max(c);
 	u64 cpu = c->cpu.max ? c->cpu.max : DEFAULT_CPU;
 	int policy = c->schedule.policy, priority = c->schedule.priority;
 	REFUSE(c->memory.max && memory < KiB(512), "a .memory.max is less than 512 KiB");
@@ -492,7 +492,7 @@ FOLDED void rules_of_limits(const struct container *c) {
 		REFUSE(i == 8 || (wrong), sentence);                                               \
 	}
 
-#define IS_BELOW(s, prefix) (!__builtin_strncmp(s, prefix, sizeof(prefix) - 1))
+#define IS_BELOW(s, prefix) (!strncmp(s, prefix, sizeof(prefix) - 1))
 
 FOLDED int sysctl_ok(const char *s) {
 	return IS_BELOW(s, "net.") || IS_BELOW(s, "kernel.shm") || IS_BELOW(s, "kernel.msg") ||
@@ -543,8 +543,8 @@ FOLDED void rules_of_row(const struct container *c, int row) {
 }
 
 FOLDED void rules_of_two(const struct container *a, const struct container *b) {
-	REFUSE(!__builtin_strcmp(a->name, b->name), "two containers have the same .name");
-	REFUSE(!__builtin_strcmp(a->image, b->image) &&
+	REFUSE(!strcmp(a->name, b->name), "two containers have the same .name");
+	REFUSE(!strcmp(a->image, b->image) &&
 		   (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
 		    !same(a->version, b->version) || a->userns != b->userns),
 	       "two rows with the same .image have another .place, .fallback, .version or .userns");
@@ -556,7 +556,7 @@ static __attribute__((used)) void rules(void) {
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
-		sum += containers[i].memory.max ? containers[i].memory.max : DEFAULT_MEMORY;
+		sum += memory_max(&containers[i]);
 		consoles += containers[i].console;
 		UNROLL
 		for (int j = 0; j < i; j++) rules_of_two(&containers[i], &containers[j]);
@@ -564,7 +564,7 @@ static __attribute__((used)) void rules(void) {
 	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
 		const char *key = i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
-		REFUSE(key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'),
+		REFUSE(key && (strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'),
 		       "one of the keys is not the second line of a public key of signify");
 	}
 	REFUSE(sum > BOARD_RAM, "the sum of .memory.max is more than the RAM of the board");
@@ -718,10 +718,7 @@ static void log_line(const char *who, const char *s, size_t n) {
 
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
 static char scratch[PATH_MAX + 64];
-
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
-
-/* One line of the launcher's own. */
 #define say(...) log_line(journal.as, scratch, format(scratch, sizeof scratch, __VA_ARGS__))
 
 /* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
@@ -812,15 +809,9 @@ static int path_mkdir(int dir, const char *path) {
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
 static void path_wait(const char *path, int ms) {
-	char events[1024];
-	struct pollfd change = { .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN };
-	u64 end = now() + (u64)ms;
-	inotify_add_watch(change.fd, parent_of(path), IN_CREATE | IN_MOVED_TO);
-	while (access(path, F_OK) && errno == ENOENT && now() < end)
-		if (poll(&change, 1, (int)(end - now())) > 0)
-			while (read(change.fd, events, sizeof events) > 0)
-				;
-	close(change.fd);
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	for (u64 end = now() + (u64)ms; access(path, F_OK) && errno == ENOENT && now() < end;)
+		nanosleep(&pause, NULL);
 }
 
 /* Writes text to an existing file. A kernel file takes it in one write or refuses it. */
@@ -848,16 +839,15 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 /* The number that stands after `key ` in a file of such lines, or alone in it for "". */
 static int file_number(int dir, const char *path, const char *key, u64 *number) {
 	char text[2048];
-	size_t n = strlen(key);
+	const char *at;
 	ssize_t got = file_read(dir, path, text, sizeof text);
 	if (got < 0) return got;
-	for (char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n')
-		if (!n || (!strncmp(p, key, n) && p[n] == ' ')) {
-			*number = 0;
-			for (p += n + !!n; *p >= '0' && *p <= '9'; p++)
-				*number = *number * 10 + *p - '0';
-			return 0;
-		}
+	for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+		if (!(at = after(p, key)) || (*key && *at++ != ' ')) continue;
+		for (*number = 0; *at >= '0' && *at <= '9'; at++)
+			*number = *number * 10 + *at - '0';
+		return 0;
+	}
 	return -ENODATA;
 }
 
@@ -899,18 +889,11 @@ static int tree_remove_entry(int dir, const char *name) {
 
 /* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
 static void tree_empty(int fd) {
-	for (unsigned depth = 0;;) {
-		int next = dir_each(fd, tree_remove_entry);
-		if (next) {
-			depth++;
-			next--;
-		} else if (depth--) {
-			next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		} else {
-			next = -1;
-		}
+	for (unsigned depth = 0; fd >= 0;) {
+		int child = dir_each(fd, tree_remove_entry), next = child - 1;
+		if (!child && depth) next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		depth = child ? depth + 1 : depth - 1;
 		close(fd);
-		if (next < 0) return;
 		fd = next;
 	}
 }
@@ -2223,10 +2206,6 @@ static const struct knob {
 	{ KNOB(hugetlb.max, HUGETLB, NUMBER), "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
 };
 
-static u64 memory_max(const struct container *c) {
-	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
-}
-
 static u64 knob_number(const struct knob *k, const void *row) {
 	u64 n = 0;
 	if (k->field && k->kind != A_WORDS) memcpy(&n, (const char *)row + k->field, sizeof n);
@@ -2247,19 +2226,15 @@ static const char *knob_asked(const struct knob *k, const void *row, int version
 	return text;
 }
 
-static int knob_base(const struct knob *k) {
-	return cgroup.base[cgroup.version[k->need] == 2 ? CG_V2 : k->need];
-}
-
-/* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
-static const char *knob_given(const struct knob *k, const char *name, const struct container *c,
-			      char path[96]) {
-	const char *file = cgroup.version[k->need] == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
+/* Names the knob's file in that cgroup. Returns the directory that path starts from; -1: no file. */
+static int knob_given(const struct knob *k, const char *name, const struct container *c,
+		      char path[96]) {
+	int version = cgroup.version[k->need], dir = cgroup.base[version == 2 ? CG_V2 : k->need];
+	const char *file = version == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
 	size_t n = strcspn(file, "*");
-
 	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
 	       file + n + !!file[n]);
-	return *file && !faccessat(knob_base(k), path, F_OK, 0) ? path : NULL;
+	return *file && !faccessat(dir, path, F_OK, 0) ? dir : -1;
 }
 
 /* What a row tolerates that can do without the knob. */
@@ -2272,7 +2247,7 @@ static int knob_missing(const struct knob *k, const char *name, const struct con
 	sysinfo(&memory);
 	if (k->kind == A_SWAP && !memory.totalswap) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
-		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path)) return 0;
+		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path) >= 0) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
 	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
 	       *k->option ? k->option : controllers[knob_need(k)].option);
@@ -2294,9 +2269,10 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
 		if (!asked) continue;
 		format(value, sizeof value, "%s%s", disk, asked);
-		if (!knob_given(k, name, c, path))
+		int dir = knob_given(k, name, c, path);
+		if (dir < 0)
 			failed = c->tolerate >> knob_need(k) & 1 ? 0 : knob_missing(k, name, c);
-		else if ((failed = file_write(knob_base(k), path, value)))
+		else if ((failed = file_write(dir, path, value)))
 			cgroup_failed(strchr(path, '/') + 1, value, failed);
 	}
 	return failed;
@@ -2366,10 +2342,10 @@ static void cgroup_open(const char *name) {
 	cgroup.base[CG_V2] = base_open(top, ".", CGROUP2_MAGIC);
 	if (cgroup.base[CG_V2] < 0) cgroup.base[CG_V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
-		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
-		if (needed && !is_v2)
-			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
-		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
+		if (!controller_needed(i)) continue;
+		int is_v2 = !v2_open(i);
+		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
+		if (!is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
 			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
 		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
@@ -2427,13 +2403,14 @@ static int cgroup_make(const char *name, const struct container *c) {
 	return failed;
 }
 
+/* Everybody's, a console's, and the row's. */
+enum { MOST_PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff };
+
 struct permit {
 	int may;
 	mode_t type;
 	dev_t number;
 };
-/* Everybody's, a console's, and the row's. */
-enum { MOST_PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff };
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
@@ -4582,7 +4559,8 @@ static void check_print(const struct container *c, const char *what, const char 
 static const char *knob_here(const struct knob *k, const struct container *c, const char *probe) {
 	int version = cgroup.version[k->need];
 	char path[96];
-	if (version && knob_given(k, probe, c, path)) return version == 2 ? "given" : "given: v1";
+	if (version && knob_given(k, probe, c, path) >= 0)
+		return version == 2 ? "given" : "given: v1";
 	if (version == 1 && !k->field) return "not in v1";
 	return knob_missing(k, probe, c) ? NULL : "no need";
 }
