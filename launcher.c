@@ -65,7 +65,6 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/openat2.h>
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
@@ -82,7 +81,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -464,162 +462,135 @@ _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum 
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
 
-#define RULE(name, sentence) extern void name(void) __attribute__((error("policy: " sentence)))
-RULE(rule_name, "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
-RULE(rule_unique, "two containers have the same .name");
-RULE(rule_image, "a row has no .image, or one with a / or a dot in front");
-RULE(rule_place,
-     "two rows with the same .image have another .place, .fallback, .version or .userns");
-RULE(rule_version, "a .version is not one to four numbers with dots between them");
-RULE(rule_key, "one of the keys is not the second line of a public key of signify");
-RULE(rule_command, "a .command is empty: leave it out for the image's own");
-RULE(rule_after, ".after names the row itself, or one that starts later");
-RULE(rule_memory, "a .memory.max is less than 512 KiB");
-RULE(rule_ram, "the sum of .memory.max is more than the RAM of the board");
-RULE(rule_pids, "a .pids is less than 2: the container's PID 1, and the workload");
-RULE(rule_backoff, "a .backoff.first is more than its .limit");
-RULE(rule_signal, "a .stop.signal is not a signal");
-RULE(rule_restart, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
-RULE(rule_tmpfs, "a .tmpfs has no size, or a path that is not absolute or leads upwards");
-RULE(rule_data, "a .data has no proper .name, or a .path that is not absolute or leads upwards");
-RULE(rule_binds, "one of .binds says neither READ nor WRITE, or has a path that is not absolute");
-RULE(rule_devices, "one of .devices says neither READ nor WRITE, or is not below /dev/");
-RULE(rule_sysctl, "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
-RULE(rule_user, "a .user is not UID:GID, two numbers below 65536");
-RULE(rule_keep, "a capability of .keep has no effect but with .userns = HOST");
-RULE(rule_limits, "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
-RULE(rule_weight, "a .weight is more than 10000, or one of the CPU with .idle");
-RULE(rule_pages, "a .hugetlb has .pages and no .max, or the other way round");
-RULE(rule_nice, "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
-RULE(rule_schedule, "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
-RULE(rule_health, "a .health.command has no .every, or .ready = HEALTHY no .health.command");
-RULE(rule_escalate, "a row escalates to FALLBACK and has no .fallback, or a .priority is above 3");
-RULE(rule_console, "more than one row has the .console");
+#define FOLDED static inline __attribute__((always_inline))
+#define REFUSE(wrong, sentence) REFUSE_AT(__LINE__, wrong, sentence)
+#define REFUSE_AT(line, ...) REFUSE_BY(line, __VA_ARGS__)
+#define REFUSE_BY(line, wrong, sentence)                                                           \
+	do {                                                                                       \
+		extern void rule_##line(void) __attribute__((error("policy: " sentence)));         \
+		if (wrong) rule_##line();                                                          \
+	} while (0)
 
-static inline __attribute__((always_inline)) int name_ok(const char *s) {
-	UNROLL
-	for (int n = 0; n < 32; n++) {
-		if (!s[n]) return n > 0;
-		if (!((s[n] >= 'a' && s[n] <= 'z') ||
-		      (n && ((s[n] >= '0' && s[n] <= '9') || s[n] == '_' || s[n] == '-'))))
-			return 0;
-	}
-	return 0;
+FOLDED int name_ok(const char *s) {
+	const char *others = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+	return s && s[0] >= 'a' && s[0] <= 'z' && strlen(s) < 32 && !s[strspn(s, others)];
 }
 
-static inline __attribute__((always_inline)) int image_ok(const char *s) {
-	return s && s[0] && s[0] != '.' && !__builtin_strchr(s, '/');
-}
+FOLDED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !strchr(s, '/'); }
 
-static inline __attribute__((always_inline)) int version_ok(const char *s) {
-	int digits = 0, dots = 0;
-	if (!s) return 1;
-	UNROLL
-	for (int n = 0; n < 40; n++) {
-		if (!s[n]) return digits > 0;
-		if (s[n] == '.' ? !digits || ++dots > 3 : s[n] < '0' || s[n] > '9' || digits > 8)
-			return 0;
-		digits = s[n] == '.' ? 0 : digits + 1;
-	}
-	return 0;
-}
+FOLDED int path_ok(const char *s) { return s && s[0] == '/' && s[1] && !strstr(s, "/.."); }
 
 /* A file or device that another row gives too, or that neither has. */
-static inline __attribute__((always_inline)) int same(const char *a, const char *b) {
-	return a && b ? !__builtin_strcmp(a, b) : a == b;
-}
+FOLDED int same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
-static inline __attribute__((always_inline)) int path_ok(const char *s) {
-	return s && s[0] == '/' && s[1] && !__builtin_strstr(s, "/..");
-}
-
-static inline __attribute__((always_inline)) int user_ok(const char *s) {
-	int number = 0, digits = 0, colons = 0;
-	if (!s) return 1;
+/* How many numbers below `limit`, with that character between them, is s? 0: it is not. */
+FOLDED int numbers(const char *s, char between, int limit) {
+	int count = 1, digits = 0, number = 0;
 	UNROLL
-	for (int n = 0; n < 12; n++) {
-		if (!s[n]) return digits && colons == 1;
-		if (s[n] == ':' ? !digits || colons++ : s[n] < '0' || s[n] > '9') return 0;
-		number = s[n] == ':' ? 0 : number * 10 + s[n] - '0';
-		digits = s[n] != ':';
-		if (number >= IDS) return 0;
+	for (int n = 0; n < 40; n++) {
+		if (!s[n]) return digits ? count : 0;
+		int is_end = s[n] == between;
+		if (is_end ? !digits : s[n] < '0' || s[n] > '9' || digits == 9) return 0;
+		count += is_end;
+		digits = is_end ? 0 : digits + 1;
+		number = is_end ? 0 : number * 10 + s[n] - '0';
+		if (number >= limit) return 0;
 	}
 	return 0;
 }
 
-static inline __attribute__((always_inline)) void rules_of_limits(const struct container *c) {
-	u64 memory = c->memory.max ? c->memory.max : DEFAULT_MEMORY;
-	if (c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
-	    c->cpu.burst > (c->cpu.max ? c->cpu.max : DEFAULT_CPU))
-		rule_limits();
-	if (c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle))
-		rule_weight();
-	if (!c->hugetlb.pages != !c->hugetlb.max) rule_pages();
-	if (c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000)
-		rule_nice();
-	if (!c->schedule.policy ? c->schedule.priority
-				: c->schedule.policy > SCHED_RR || c->schedule.priority < 1 ||
-				      c->schedule.priority > 99)
-		rule_schedule();
+FOLDED u64 memory_max(const struct container *c) {
+	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
 }
 
-/* Of a list, which has at most 16 rows. */
-#define RULE_OF_LIST(rule, list, first, wrong)                                                     \
+FOLDED void rules_of_limits(const struct container *c) {
+	u64 memory = memory_max(c);
+	u64 cpu = c->cpu.max ? c->cpu.max : DEFAULT_CPU;
+	int policy = c->schedule.policy, priority = c->schedule.priority;
+	REFUSE(c->memory.max && memory < KiB(512), "a .memory.max is less than 512 KiB");
+	REFUSE(c->memory.high > memory || c->memory.low > memory || c->memory.min > memory ||
+		   c->cpu.burst > cpu,
+	       "a .memory.low, .min or .high is more than its .max, or a .cpu.burst is");
+	REFUSE(c->cpu.weight > 10000 || c->io.weight > 10000 || (c->cpu.weight && c->cpu.idle),
+	       "a .weight is more than 10000, or one of the CPU with .idle");
+	REFUSE(c->pids == 1, "a .pids is less than 2: the container's PID 1, and the workload");
+	REFUSE(!c->hugetlb.pages != !c->hugetlb.max,
+	       "a .hugetlb has .pages and no .max, or the other way round");
+	REFUSE(c->nice < -20 || c->nice > 19 || c->oom_score_adj < -1000 || c->oom_score_adj > 1000,
+	       "a .nice is not -20 to 19, or an .oom_score_adj not -1000 to 1000");
+	REFUSE(policy ? policy > SCHED_RR || priority < 1 || priority > 99 : priority,
+	       "a .schedule is not SCHED_FIFO or SCHED_RR with a priority of 1 to 99");
+}
+
+/* Of a list, which has at most 8 rows; `of` is the one that is looked at. */
+#define REFUSE_ROW(list, first, wrong, sentence)                                                   \
 	UNROLL                                                                                     \
 	for (int i = 0; i <= 8; i++) {                                                             \
-		if (!c->list || !c->list[i].first) break;                                          \
-		if (i == 8 || (wrong)) rule();                                                     \
+		const __typeof__(*c->list) *of = c->list + i;                                      \
+		if (!c->list || !of->first) break;                                                 \
+		REFUSE(i == 8 || (wrong), sentence);                                               \
 	}
 
-static inline __attribute__((always_inline)) void rules_of_lists(const struct container *c) {
-#define IS_BELOW(s, prefix) (!__builtin_strncmp(s, prefix, sizeof(prefix) - 1))
-#define MAY_NOTHING(row) (!((row).may & (READ | WRITE)))
-	RULE_OF_LIST(rule_tmpfs, tmpfs, path, c->tmpfs[i].size < 4096 || !path_ok(c->tmpfs[i].path))
-	RULE_OF_LIST(rule_data, data, name, !name_ok(c->data[i].name) || !path_ok(c->data[i].path))
-	RULE_OF_LIST(rule_binds, binds, from,
-		     MAY_NOTHING(c->binds[i]) || !path_ok(c->binds[i].from) ||
-			 !path_ok(c->binds[i].path))
-	RULE_OF_LIST(rule_devices, devices, path,
-		     MAY_NOTHING(c->devices[i]) || !path_ok(c->devices[i].path) ||
-			 !IS_BELOW(c->devices[i].path, "/dev/"))
-	RULE_OF_LIST(rule_sysctl, sysctl, name,
-		     !IS_BELOW(c->sysctl[i].name, "net.") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.shm") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.msg") &&
-			 !IS_BELOW(c->sysctl[i].name, "kernel.sem") &&
-			 !IS_BELOW(c->sysctl[i].name, "fs.mqueue."))
+#define IS_BELOW(s, prefix) (!strncmp(s, prefix, sizeof(prefix) - 1))
+
+FOLDED int sysctl_ok(const char *s) {
+	return IS_BELOW(s, "net.") || IS_BELOW(s, "kernel.shm") || IS_BELOW(s, "kernel.msg") ||
+	       IS_BELOW(s, "kernel.sem") || IS_BELOW(s, "fs.mqueue.");
 }
 
-static inline __attribute__((always_inline)) void rules_of_row(const struct container *c, int row) {
-	if (!c->name || !name_ok(c->name)) rule_name();
-	if (!image_ok(c->image)) rule_image();
-	if (c->command && !c->command[0]) rule_command();
-	if (!version_ok(c->version)) rule_version();
-	if (c->memory.max && c->memory.max < KiB(512)) rule_memory();
-	if (c->pids == 1) rule_pids();
-	if (c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60))) rule_backoff();
-	if (c->stop.signal < 0 || c->stop.signal > 64) rule_signal();
-	if (c->restart > ALWAYS) rule_restart();
-	if (!user_ok(c->user)) rule_user();
-	if (c->health.command ? !c->health.every : c->ready == HEALTHY) rule_health();
-	if ((c->escalate & FALLBACK && !c->fallback) || c->priority > 3) rule_escalate();
-	if (c->userns != HOST && c->keep & ~EFFECTIVE_CAPS) rule_keep();
+FOLDED void rules_of_lists(const struct container *c) {
+	REFUSE_ROW(tmpfs, path, of->size < 4096 || !path_ok(of->path),
+		   "a .tmpfs has no size, or a path that is not absolute or leads upwards");
+	REFUSE_ROW(data, name, !name_ok(of->name) || !path_ok(of->path),
+		   "a .data has no proper .name, or a .path that is not absolute or leads upwards");
+	REFUSE_ROW(binds, from,
+		   !(of->may & (READ | WRITE)) || !path_ok(of->from) || !path_ok(of->path),
+		   "one of .binds says neither READ nor WRITE, or has a path that is not absolute");
+	REFUSE_ROW(devices, path,
+		   !(of->may & (READ | WRITE)) || !path_ok(of->path) ||
+		       !IS_BELOW(of->path, "/dev/"),
+		   "one of .devices says neither READ nor WRITE, or is not below /dev/");
+	REFUSE_ROW(sysctl, name, !sysctl_ok(of->name),
+		   "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
+}
+
+FOLDED void rules_of_row(const struct container *c, int row) {
+	int version = c->version ? numbers(c->version, '.', 1000000000) : 1;
+	REFUSE(!name_ok(c->name),
+	       "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
+	REFUSE(!image_ok(c->image), "a row has no .image, or one with a / or a dot in front");
+	REFUSE(c->command && !c->command[0],
+	       "a .command is empty: leave it out for the image's own");
+	REFUSE(version < 1 || version > 4,
+	       "a .version is not one to four numbers with dots between them");
+	REFUSE(c->backoff.first > (c->backoff.limit ? c->backoff.limit : SECONDS(60)),
+	       "a .backoff.first is more than its .limit");
+	REFUSE(c->stop.signal < 0 || c->stop.signal > 64, "a .stop.signal is not a signal");
+	REFUSE(c->restart > ALWAYS, "a .restart is not NEVER, ON_FAILURE or ALWAYS");
+	REFUSE(c->user && numbers(c->user, ':', IDS) != 2,
+	       "a .user is not UID:GID, two numbers below 65536");
+	REFUSE(c->health.command ? !c->health.every : c->ready == HEALTHY,
+	       "a .health.command has no .every, or .ready = HEALTHY no .health.command");
+	REFUSE((c->escalate & FALLBACK && !c->fallback) || c->priority > 3,
+	       "a row escalates to FALLBACK and has no .fallback, or a .priority is above 3");
+	REFUSE(c->userns != HOST && c->keep & ~EFFECTIVE_CAPS,
+	       "a capability of .keep has no effect but with .userns = HOST");
 	rules_of_limits(c);
 	rules_of_lists(c);
 	UNROLL
 	for (int i = 0; i <= NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0) break;
-		if (i == NCONTAINERS || c->after[i] >= row) rule_after();
+		REFUSE(i == NCONTAINERS || c->after[i] >= row,
+		       ".after names the row itself, or one that starts later");
 	}
 }
 
-static inline __attribute__((always_inline)) void rules_of_two(const struct container *a,
-							       const struct container *b) {
-	if (!__builtin_strcmp(a->name, b->name)) rule_unique();
-	if (!__builtin_strcmp(a->image, b->image) &&
-	    (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
-	     !same(a->version, b->version) || a->userns != b->userns))
-		rule_place();
+FOLDED void rules_of_two(const struct container *a, const struct container *b) {
+	REFUSE(!strcmp(a->name, b->name), "two containers have the same .name");
+	REFUSE(!strcmp(a->image, b->image) &&
+		   (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
+		    !same(a->version, b->version) || a->userns != b->userns),
+	       "two rows with the same .image have another .place, .fallback, .version or .userns");
 }
 
 static __attribute__((used)) void rules(void) {
@@ -628,7 +599,7 @@ static __attribute__((used)) void rules(void) {
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
-		sum += containers[i].memory.max ? containers[i].memory.max : DEFAULT_MEMORY;
+		sum += memory_max(&containers[i]);
 		consoles += containers[i].console;
 		UNROLL
 		for (int j = 0; j < i; j++) rules_of_two(&containers[i], &containers[j]);
@@ -636,11 +607,11 @@ static __attribute__((used)) void rules(void) {
 	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
 		const char *key = i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
-		if (key && (__builtin_strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'))
-			rule_key();
+		REFUSE(key && (strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'),
+		       "one of the keys is not the second line of a public key of signify");
 	}
-	if (sum > BOARD_RAM) rule_ram();
-	if (consoles > 1) rule_console();
+	REFUSE(sum > BOARD_RAM, "the sum of .memory.max is more than the RAM of the board");
+	REFUSE(consoles > 1, "more than one row has the .console");
 }
 
 /* ==== Part II: Tools ========================================================================== */
@@ -658,17 +629,9 @@ struct text { /* a bounded string being made; a full one drops the rest */
 
 static void text_pad(struct text *t, const char *s, size_t n, int width, char fill) {
 	size_t room = width < 0 ? -width : width, gap = room > n ? room - n : 0;
-	for (size_t i = 0; width > 0 && i < gap && t->at < t->end; i++) *t->at++ = fill;
-	for (size_t i = 0; i < n && t->at < t->end; i++) *t->at++ = s[i];
-	for (size_t i = 0; width < 0 && i < gap && t->at < t->end; i++) *t->at++ = ' ';
-}
-
-static void text_number(struct text *t, u64 n, unsigned base, int negative, int width, char fill) {
-	char digits[24], *p = digits + sizeof digits;
-	do *--p = "0123456789abcdef"[n % base];
-	while (n /= base);
-	if (negative) *--p = '-';
-	text_pad(t, p, digits + sizeof digits - p, width, fill);
+	size_t from = width < 0 ? 0 : gap;
+	for (size_t i = 0; i < n + gap && t->at < t->end; i++)
+		*t->at++ = i >= from && i - from < n ? s[i - from] : fill;
 }
 
 /* The conversions d u x lld llu llx s c m and %, with - or 0 and a width, and %.*s. */
@@ -678,10 +641,11 @@ static void text_va(struct text *t, const char *f, va_list ap) {
 			text_pad(t, f, 1, 0, ' ');
 			continue;
 		}
+		char digits[24] = "", *p = digits + sizeof digits - 1;
+		const char *s = NULL;
 		int left = *++f == '-', width = 0, most = INT_MAX;
 		char fill = f[left] == '0' ? '0' : ' ';
 		for (f += left; *f >= '0' && *f <= '9'; f++) width = width * 10 + *f - '0';
-		width = left ? -width : width;
 		if (*f == '.') {
 			most = va_arg(ap, int);
 			f += 2;
@@ -689,18 +653,20 @@ static void text_va(struct text *t, const char *f, va_list ap) {
 		int wide = *f == 'l';
 		f += 2 * wide;
 		if (*f == 's' || *f == 'm') {
-			const char *s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
-			text_pad(t, s, strnlen(s, most), width, ' ');
-		} else if (*f == 'd') {
-			i64 n = wide ? va_arg(ap, i64) : va_arg(ap, int);
-			text_number(t, n < 0 ? 0 - (u64)n : (u64)n, 10, n < 0, width, fill);
-		} else if (*f == 'u' || *f == 'x') {
+			s = *f == 'm' ? strerror(errno) : va_arg(ap, const char *);
+		} else if (*f == 'd' || *f == 'u' || *f == 'x') {
 			u64 n = wide ? va_arg(ap, u64) : va_arg(ap, unsigned);
-			text_number(t, n, *f == 'x' ? 16 : 10, 0, width, fill);
+			i64 number = wide ? (i64)n : (int)n;
+			int negative = *f == 'd' && number < 0, base = *f == 'x' ? 16 : 10;
+			if (negative) n = 0 - (u64)number;
+			do *--p = "0123456789abcdef"[n % base];
+			while (n /= base);
+			if (negative) *--p = '-';
 		} else {
-			char c = *f == 'c' ? (char)va_arg(ap, int) : '%';
-			text_pad(t, &c, 1, width, ' ');
+			*--p = *f == 'c' ? (char)va_arg(ap, int) : '%';
 		}
+		if (!s) s = p;
+		text_pad(t, s, strnlen(s, most), left ? -width : width, fill);
 	}
 }
 
@@ -804,10 +770,7 @@ static void log_line(const char *who, const char *s, size_t n) {
 
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
 static char scratch[PATH_MAX + 64];
-
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
-
-/* One line of the launcher's own. */
 #define say(...) log_line(journal.as, scratch, format(scratch, sizeof scratch, __VA_ARGS__))
 
 /* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
@@ -869,74 +832,46 @@ static const char *parent_of(const char *path) {
 	return words("%.*s", slash ? (int)(slash - path) : 0, path);
 }
 
-/* Opens path below dir; every name but the last is a real directory, and the last no link. */
+/*
+ * Opens path below dir; every name but the last is a real directory, and the last no link. O_CREAT:
+ * each that is missing becomes a directory.
+ */
 static int path_open(int dir, const char *path, int flags) {
-	struct { /* openat2(2), Linux 5.6: all at once; what was wrong is found name by name */
-		u64 flags, mode, resolve;
-	} at_once = { (unsigned)flags | O_CLOEXEC, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
-	int fd = dir, next;
-	path += strspn(path, "/");
-	if (!strstr(path, "..")) {
-		next = (int)syscall(SYS_openat2, dir, *path ? path : ".", &at_once, sizeof at_once);
-		if (next >= 0 || (errno != ENOSYS && errno != EPERM && errno != ELOOP))
-			return next < 0 ? -errno : next;
-	}
-	for (;;) {
+	struct stat st;
+	int fd = dir, error;
+	do {
 		path += strspn(path, "/");
 		size_t n = strcspn(path, "/");
-		const char *rest = path + n + strspn(path + n, "/");
-		if (n > NAME_MAX || (n == 2 && !memcmp(path, "..", 2))) {
-			next = -1;
-			errno = n > NAME_MAX ? ENAMETOOLONG : EXDEV;
-		} else {
-			memcpy(name, n ? path : ".", n ? n : 1);
-			name[n ? n : 1] = '\0';
-			int how = *rest ? O_PATH | O_DIRECTORY : flags;
-			next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC);
-		}
-		struct stat st;
-		int error = next < 0 ? errno : 0;
+		size_t fits = format(name, sizeof name, "%.*s", n ? (int)n : 1, n ? path : ".");
+		path += n + strspn(path + n, "/");
+		int how = *path ? O_PATH | O_DIRECTORY : flags & ~O_CREAT, next = -1;
+		error = fits < n ? ENAMETOOLONG : strcmp(name, "..") ? 0 : EXDEV;
+		if (!error && flags & O_CREAT && mkdirat(fd, name, 0755) && errno != EEXIST)
+			error = errno;
+		if (!error && (next = openat(fd, name, how | O_NOFOLLOW | O_CLOEXEC)) < 0)
+			error = errno;
+		if (!error && how == O_PATH && !fstat(next, &st) && S_ISLNK(st.st_mode))
+			error = ELOOP; /* it opens the link itself */
 		if (fd != dir) close(fd);
-		if (!error && (flags & O_PATH) && !fstat(next, &st) && S_ISLNK(st.st_mode)) {
-			close(next); /* O_PATH opens the link itself */
-			error = ELOOP;
-		}
-		if (error) return -error;
-		if (!*rest) return next;
 		fd = next;
-		path = rest;
-	}
+	} while (!error && *path);
+	if (error) close(fd);
+	return error ? -error : fd;
 }
 
-/* Makes path below dir, with the directories that lead there; what exists is left as it is. */
+/* Makes path below dir, with what leads there. What exists is left as it is, even a link. */
 static int path_mkdir(int dir, const char *path) {
-	char part[PATH_MAX];
-	for (size_t n = strspn(path, "/"); path[n]; n += strspn(path + n, "/")) {
-		n += strcspn(path + n, "/");
-		if (format(part, sizeof part, "%.*s", (int)n, path) != n) return -ENAMETOOLONG;
-		char *leaf = strrchr(part, '/');
-		if (leaf) *leaf++ = '\0';
-		int parent = path_open(dir, leaf ? part : "", O_PATH | O_DIRECTORY);
-		if (parent < 0) return parent;
-		int made = mkdirat(parent, leaf ? leaf : part, 0755), error = errno;
-		close(parent);
-		if (made && error != EEXIST) return -error;
-	}
-	return 0;
+	int fd = path_open(dir, path, O_PATH | O_CREAT);
+	if (fd >= 0) close(fd);
+	return fd < 0 && fd != -ELOOP ? fd : 0;
 }
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
 static void path_wait(const char *path, int ms) {
-	char events[1024];
-	struct pollfd change = { .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), .events = POLLIN };
-	u64 end = now() + (u64)ms;
-	inotify_add_watch(change.fd, parent_of(path), IN_CREATE | IN_MOVED_TO);
-	while (access(path, F_OK) && errno == ENOENT && now() < end)
-		if (poll(&change, 1, (int)(end - now())) > 0)
-			while (read(change.fd, events, sizeof events) > 0)
-				;
-	close(change.fd);
+	const struct timespec pause = { .tv_nsec = 2000000 };
+	for (u64 end = now() + (u64)ms; access(path, F_OK) && errno == ENOENT && now() < end;)
+		nanosleep(&pause, NULL);
 }
 
 /* Writes text to an existing file. A kernel file takes it in one write or refuses it. */
@@ -999,18 +934,11 @@ static int tree_remove_entry(int dir, const char *name) {
 
 /* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
 static void tree_empty(int fd) {
-	for (unsigned depth = 0;;) {
-		int next = dir_each(fd, tree_remove_entry);
-		if (next) {
-			depth++;
-			next--;
-		} else if (depth--) {
-			next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		} else {
-			next = -1;
-		}
+	for (unsigned depth = 0; fd >= 0;) {
+		int child = dir_each(fd, tree_remove_entry), next = child - 1;
+		if (!child && depth) next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		depth = child ? depth + 1 : depth - 1;
 		close(fd);
-		if (next < 0) return;
 		fd = next;
 	}
 }
@@ -2286,8 +2214,8 @@ enum knob_kind {
 	A_DISK,   /* of struct io, and written for each disk */
 };
 
-#define FIELD(name) #name, offsetof(struct container, name)
-#define DISK_FIELD(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
+#define KNOB(name, need, kind) #name, offsetof(struct container, name), NEED_##need, A_##kind
+#define DISK_KNOB(name) "io.max." #name, offsetof(struct io, name), NEED_IO, A_DISK
 
 static const struct knob {
 	char name[17];  /* of the field; where two are alike, the kernel needs one of them */
@@ -2300,36 +2228,28 @@ static const struct knob {
 	char option[25]; /* if it takes another than the controller */
 	unsigned usual;  /* the value if the row has none */
 } knobs[] = {
-	{ FIELD(memory.max), NEED_MEMORY, A_NUMBER, "memory.limit_in_bytes",
-	  .usual = DEFAULT_MEMORY },
-	{ FIELD(memory.swap), NEED_MEMORY, A_SWAP, "memory.memsw.limit_in_bytes",
-	  "memory.swap.max" },
-	{ FIELD(memory.high), NEED_MEMORY, A_NUMBER, .option = "cgroup v2" },
-	{ FIELD(memory.low), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
-	{ FIELD(memory.min), NEED_MEMORY, A_SHARE, .option = "cgroup v2" },
+	{ KNOB(memory.max, MEMORY, NUMBER), "memory.limit_in_bytes", .usual = DEFAULT_MEMORY },
+	{ KNOB(memory.swap, MEMORY, SWAP), "memory.memsw.limit_in_bytes", "memory.swap.max" },
+	{ KNOB(memory.high, MEMORY, NUMBER), .option = "cgroup v2" },
+	{ KNOB(memory.low, MEMORY, SHARE), .option = "cgroup v2" },
+	{ KNOB(memory.min, MEMORY, SHARE), .option = "cgroup v2" },
 	{ "memory.oom.group", 0, NEED_MEMORY, A_NUMBER, .usual = 1 },
-	{ FIELD(pids), NEED_PIDS, A_NUMBER, "pids.max", "pids.max", .usual = DEFAULT_PIDS },
-	{ FIELD(cpu.max), NEED_CPU, A_NUMBER, "cpu.cfs_quota_us", .also = " 100000",
-	  .usual = DEFAULT_CPU },
-	{ FIELD(cpu.burst), NEED_CPU, A_NUMBER, "cpu.cfs_burst_us", "cpu.max.burst", "",
-	  "Linux 5.14" },
-	{ FIELD(cpu.weight), NEED_CPU, A_SHARES, "cpu.shares" },
-	{ FIELD(cpu.idle), NEED_CPU, A_NUMBER, "cpu.idle", .option = "Linux 5.15" },
-	{ FIELD(cpu.cpus), NEED_CPUSET, A_WORDS, "cpuset.cpus", "cpuset.cpus" },
-	{ FIELD(cpu.mems), NEED_CPUSET, A_WORDS, "cpuset.mems", "cpuset.mems" },
-	{ DISK_FIELD(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
-	{ DISK_FIELD(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
-	{ DISK_FIELD(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
-	{ DISK_FIELD(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
-	{ FIELD(io.weight), NEED_IO, A_NUMBER, .option = "CONFIG_BLK_CGROUP_IOCOST" },
-	{ FIELD(io.weight), NEED_IO, A_BFQ, "blkio.bfq.weight", "io.bfq.weight",
-	  .option = "CONFIG_BFQ_GROUP_IOSCHED" },
-	{ FIELD(hugetlb.max), NEED_HUGETLB, A_NUMBER, "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
+	{ KNOB(pids, PIDS, NUMBER), "pids.max", "pids.max", .usual = DEFAULT_PIDS },
+	{ KNOB(cpu.max, CPU, NUMBER), "cpu.cfs_quota_us", .also = " 100000", .usual = DEFAULT_CPU },
+	{ KNOB(cpu.burst, CPU, NUMBER), "cpu.cfs_burst_us", "cpu.max.burst", "", "Linux 5.14" },
+	{ KNOB(cpu.weight, CPU, SHARES), "cpu.shares" },
+	{ KNOB(cpu.idle, CPU, NUMBER), "cpu.idle", .option = "Linux 5.15" },
+	{ KNOB(cpu.cpus, CPUSET, WORDS), "cpuset.cpus", "cpuset.cpus" },
+	{ KNOB(cpu.mems, CPUSET, WORDS), "cpuset.mems", "cpuset.mems" },
+	{ DISK_KNOB(rbps), "blkio.throttle.read_bps_device", "io.max", "rbps=" },
+	{ DISK_KNOB(wbps), "blkio.throttle.write_bps_device", "io.max", "wbps=" },
+	{ DISK_KNOB(riops), "blkio.throttle.read_iops_device", "io.max", "riops=" },
+	{ DISK_KNOB(wiops), "blkio.throttle.write_iops_device", "io.max", "wiops=" },
+	{ KNOB(io.weight, IO, NUMBER), .option = "CONFIG_BLK_CGROUP_IOCOST" },
+	{ KNOB(io.weight, IO, BFQ), "blkio.bfq.weight", "io.bfq.weight", "",
+	  "CONFIG_BFQ_GROUP_IOSCHED" },
+	{ KNOB(hugetlb.max, HUGETLB, NUMBER), "hugetlb.*.limit_in_bytes", "hugetlb.*.max" },
 };
-
-static u64 memory_max(const struct container *c) {
-	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
-}
 
 static u64 knob_number(const struct knob *k, const void *row) {
 	u64 n = 0;
@@ -2351,33 +2271,31 @@ static const char *knob_asked(const struct knob *k, const void *row, int version
 	return text;
 }
 
-static int knob_base(const struct knob *k) {
-	return cgroup.base[cgroup.version[k->need] == 2 ? CG_V2 : k->need];
-}
-
-/* The file of the knob in the cgroup of that name; NULL: this kernel has none. */
-static const char *knob_given(const struct knob *k, const char *name, const struct container *c,
-			      char path[96]) {
-	const char *file = cgroup.version[k->need] == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
+/* Names the knob's file in that cgroup. Returns the directory that path starts from; -1: no file. */
+static int knob_given(const struct knob *k, const char *name, const struct container *c,
+		      char path[96]) {
+	int version = cgroup.version[k->need], dir = cgroup.base[version == 2 ? CG_V2 : k->need];
+	const char *file = version == 1 ? k->v1 : *k->v2 ? k->v2 : k->name;
 	size_t n = strcspn(file, "*");
-
 	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
 	       file + n + !!file[n]);
-	return *file && !faccessat(knob_base(k), path, F_OK, 0) ? path : NULL;
+	return *file && !faccessat(dir, path, F_OK, 0) ? dir : -1;
 }
 
-/* What is asked can't be had. That is no error if the row tolerates it, or there is no swap. */
+/* What a row tolerates that can do without the knob. */
+static enum need knob_need(const struct knob *k) { return k->kind == A_SWAP ? NEED_SWAP : k->need; }
+
+/* What is asked can't be had. That is no error if there is no swap, or a twin of the knob. */
 static int knob_missing(const struct knob *k, const char *name, const struct container *c) {
-	enum need need = k->kind == A_SWAP ? NEED_SWAP : k->need;
 	struct sysinfo memory = { 0 };
 	char path[96];
 	sysinfo(&memory);
-	if (c->tolerate & 1ULL << need || (need == NEED_SWAP && !memory.totalswap)) return 0;
+	if (k->kind == A_SWAP && !memory.totalswap) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
-		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path)) return 0;
+		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path) >= 0) return 0;
 	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
 	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
-	       *k->option ? k->option : controllers[need].option);
+	       *k->option ? k->option : controllers[knob_need(k)].option);
 	return -ENOTSUP;
 }
 
@@ -2390,20 +2308,19 @@ static int cgroup_failed(const char *what, const char *value, int failed) {
 static int knobs_set(const char *name, const struct container *c, const void *row,
 		     const char *disk) {
 	char path[96], text[32], value[96];
-	const char *asked;
-
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		if ((k->kind == A_DISK) != !!*disk ||
-		    !(asked = knob_asked(k, row, cgroup.version[k->need], text)))
-			continue;
-		const char *file = knob_given(k, name, c, path);
+	int failed = 0;
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && !failed; k++) {
+		if ((k->kind == A_DISK) != !!*disk) continue;
+		const char *asked = knob_asked(k, row, cgroup.version[k->need], text);
+		if (!asked) continue;
 		format(value, sizeof value, "%s%s", disk, asked);
-		int failed = file ? file_write(knob_base(k), file, value)
-				  : knob_missing(k, name, c);
-		if (failed)
-			return file ? cgroup_failed(strchr(file, '/') + 1, value, failed) : failed;
+		int dir = knob_given(k, name, c, path);
+		if (dir < 0)
+			failed = c->tolerate >> knob_need(k) & 1 ? 0 : knob_missing(k, name, c);
+		else if ((failed = file_write(dir, path, value)))
+			cgroup_failed(strchr(path, '/') + 1, value, failed);
 	}
-	return 0;
+	return failed;
 }
 
 /*
@@ -2411,28 +2328,23 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
  * then the row counts again, so the knob is one that is always written. cgroup.why: what is wrong.
  */
 static int cgroup_limit(const char *name, const struct container *c, const char *text) {
-	const char *value = strchr(text, '='), *p = value ? value + 1 : "";
-	size_t n = value ? (size_t)(value - text) : 0;
+	static const char units[] = "%KMG";
+	static const i64 are[] = { 1000, 1 << 10, 1 << 20, 1 << 30 };
+	const char *p = strchr(text, '='), *unit;
+	size_t n = p ? (size_t)(p - text) : 0;
 	char path[96], number[48];
 	i64 most;
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
 		if (strncmp(k->name, text, n) || !k->usual || !k->field) continue;
-		int failed = decimal(&p, p + strlen(p), &most) || !most;
-		const char *unit = strchr(k->need == NEED_MEMORY ? "KMG"
-					  : k->need == NEED_CPU  ? "%"
-								 : "",
-					  *p);
-		if (*p && unit)
-			most *= *unit == '%' ? 1000
-					     : 1LL << (*unit == 'K'   ? 10
-						       : *unit == 'M' ? 20
-								      : 30);
-		p += *p && unit;
+		int dir = knob_given(k, name, c, path);
+		p++;
+		int failed = decimal(&p, text + strlen(text), &most) || !most;
+		if (*p && (unit = strchr(units, *p)) && (*p++ == '%') == (k->need == NEED_CPU))
+			most *= are[unit - units];
 		if (failed || *p) break;
-		const char *file = knob_given(k, name, c, path);
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
-		failed = file ? file_write(knob_base(k), file, number) : -ENOTSUP;
+		failed = dir < 0 ? -ENOTSUP : file_write(dir, path, number);
 		return failed ? cgroup_failed(k->name, number, failed) : 0;
 	}
 	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
@@ -2504,10 +2416,10 @@ static void cgroup_open(const char *name) {
 	cgroup.base[CG_V2] = base_open(top, ".", CGROUP2_MAGIC);
 	if (cgroup.base[CG_V2] < 0) cgroup.base[CG_V2] = base_open(top, "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
-		int needed = controller_needed(i), is_v2 = needed && !v2_open(i);
-		if (needed && !is_v2)
-			cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
-		if (needed && !is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
+		if (!controller_needed(i)) continue;
+		int is_v2 = !v2_open(i);
+		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
+		if (!is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
 			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
 		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
@@ -2565,15 +2477,14 @@ static int cgroup_make(const char *name, const struct container *c) {
 	return failed;
 }
 
+/* Everybody's, a console's, and the row's. */
+enum { MOST_PERMITS = 8 + 1 + 8, ANY_MINOR = 0xfffff };
+
 struct permit {
 	int may;
 	mode_t type;
 	dev_t number;
 };
-enum {
-	MOST_PERMITS = 8 + 1 + 8,
-	ANY_MINOR = 0xfffff
-}; /* everybody's, a console's, and the row's */
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
@@ -2840,21 +2751,18 @@ static int hide(int root, int at, const char *path) {
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
 	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3))) failed = -ENODEV;
 	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
-	if (null >= 0) close(null);
+	close(null);
 	return failed;
 }
 
-/* Makes a name in a directory of ours: a directory, a link, or a device node. */
+/* Makes a name in a directory of ours: a link, or a device node. */
 static int mount_name(int root, const struct mount_op *op) {
 	const char *leaf = strrchr(op->at, '/') + 1;
-	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY);
+	mode_t mode = op->mode ? op->mode : S_IFCHR | 0666;
 	if (dir < 0) return dir;
-	if (op->kind == DO_DIR)
-		failed = mkdirat(dir, leaf, 0755);
-	else if (op->kind == DO_LINK)
-		failed = symlinkat(op->what, dir, leaf);
-	else
-		failed = mknodat(dir, leaf, op->mode ? op->mode : S_IFCHR | 0666, op->flags);
+	int failed = op->kind == DO_LINK ? symlinkat(op->what, dir, leaf)
+					 : mknodat(dir, leaf, mode, op->flags);
 	failed = failed ? -errno : 0;
 	close(dir);
 	return failed;
@@ -2862,25 +2770,22 @@ static int mount_name(int root, const struct mount_op *op) {
 
 /* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
 static int mount_do(int root, const struct mount_op *op) {
-	int failed = 0;
-	if (op->kind == DO_DIR || op->kind == DO_LINK || op->kind == DO_NODE)
-		return mount_name(root, op);
+	const unsigned long seal = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
+	int failed = 0, from;
+	if (op->kind == DO_DIR) return path_mkdir(root, op->at);
+	if (op->kind == DO_LINK || op->kind == DO_NODE) return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
 	if (at == -ENOENT && (op->kind == DO_LOCK || op->kind == DO_HIDE)) return 0;
 	if (at < 0) return at;
-	if (op->kind == DO_MOUNT) {
-		failed = mount_on(at, "none", op->what, op->flags, op->options);
-	} else if (op->kind == DO_SEAL) {
-		failed = mount_on(at, NULL, NULL,
-				  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL);
-	} else if (op->kind == DO_LOCK) {
-		failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY);
-	} else if (op->kind == DO_HIDE) {
-		failed = hide(root, at, op->at);
-	} else {
-		int from = open(op->what, O_PATH | O_CLOEXEC);
+	switch (op->kind) {
+	case DO_MOUNT: failed = mount_on(at, "none", op->what, op->flags, op->options); break;
+	case DO_SEAL: failed = mount_on(at, NULL, NULL, seal, NULL); break;
+	case DO_LOCK: failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
+	case DO_HIDE: failed = hide(root, at, op->at); break;
+	default:
+		from = open(op->what, O_PATH | O_CLOEXEC);
 		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
-		if (from >= 0) close(from);
+		close(from);
 	}
 	close(at);
 	return failed;
@@ -2921,10 +2826,9 @@ static int confine(u64 keep, enum keeps how) {
 			return -errno;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-	if ((how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
-	    syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	return 0;
+	int failed = (how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
+		     syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return failed ? -errno : 0;
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
@@ -3026,31 +2930,31 @@ enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
 
 /* Calls that depend on an argument: the first row that is true of it answers. */
 static const struct call_test {
-	const char *call;
-	unsigned argument, how, value, may; /* may: the row counts for these groups; 0: for all */
+	unsigned call, argument, how, value,
+	    may; /* may: the row counts for these groups; 0: for all */
 	unsigned answer;
 } call_tests[] = {
 #define IF_BITS BPF_JSET
 #define IF_EQUAL BPF_JEQ
 #define IF_AT_LEAST BPF_JGE
 #define ELSE BPF_JGE, 0
-	{ CALLS(SYS_clone), 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_clone), 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_clone), 0, ELSE, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_socket), 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
-	{ CALLS(SYS_socket), 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
-	{ CALLS(SYS_socket), 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSTI, 0, ANSWER(EPERM) }, /* CVE-2017-5226 */
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCLINUX, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_ioctl), 1, IF_EQUAL, TIOCSETD, 0, ANSWER(EPERM) },
-	{ CALLS(SYS_ioctl), 1, ELSE, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_personality), 0, IF_EQUAL, 0, 0, SECCOMP_RET_ALLOW },
-	{ CALLS(SYS_personality), 0, IF_EQUAL, 0xffffffff, 0, SECCOMP_RET_ALLOW }, /* asks */
-	{ CALLS(SYS_personality), 0, ELSE, 0, ANSWER(EPERM) },
+	{ SYS_clone, 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
+	{ SYS_clone, 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
+	{ SYS_clone, 0, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
+	{ SYS_socket, 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
+	{ SYS_socket, 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCSTI, 0, ANSWER(EPERM) }, /* CVE-2017-5226 */
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCLINUX, 0, ANSWER(EPERM) },
+	{ SYS_ioctl, 1, IF_EQUAL, TIOCSETD, 0, ANSWER(EPERM) },
+	{ SYS_ioctl, 1, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ SYS_personality, 0, IF_EQUAL, 0, 0, SECCOMP_RET_ALLOW },
+	{ SYS_personality, 0, IF_EQUAL, 0xffffffff, 0, SECCOMP_RET_ALLOW }, /* asks */
+	{ SYS_personality, 0, ELSE, 0, ANSWER(EPERM) },
 };
 
 enum { MOST_CALLS = 512 }; /* numbers from here on are too new for us, or of another kind */
@@ -3059,6 +2963,7 @@ enum { CALL_REFUSED, CALL_ALLOWED, CALL_UNKNOWN, CALL_TESTED }; /* + the first r
 static struct filter {
 	unsigned may, refusal, unknown;
 	uint8_t verdicts[MOST_CALLS];
+	unsigned last; /* call that a verdict was given to */
 	unsigned n;
 	struct sock_filter code[1024];
 } filter;
@@ -3069,27 +2974,24 @@ static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes
 	f->n++;
 }
 
-/* Gives that verdict to calls. Returns the highest of their numbers. */
-static unsigned filter_set(struct filter *f, const char *calls, unsigned verdict) {
-	unsigned last = 0;
+static void filter_set(struct filter *f, const char *calls, unsigned verdict) {
 	i64 number;
 	for (const char *p = calls; *p; p += strcspn(p, " "), p += *p == ' ')
 		if (!decimal(&p, p + strlen(p), &number) && number < MOST_CALLS) {
 			f->verdicts[number] = (uint8_t)verdict;
-			last = (unsigned)number > last ? (unsigned)number : last;
+			if (number > f->last) f->last = (unsigned)number;
 		}
-	return last;
 }
 
 /* The tests of a call, or its plain verdict. */
 static void filter_leaf(struct filter *f, unsigned verdict) {
-	const struct call_test *t = call_tests +
-				    (verdict < CALL_TESTED ? 0 : verdict - CALL_TESTED);
-	const struct call_test *end = call_tests + LEN(call_tests);
-	const char *call = t->call;
 	const unsigned answers[] = { f->refusal, SECCOMP_RET_ALLOW, f->unknown };
-	if (verdict < CALL_TESTED) filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
-	for (; verdict >= CALL_TESTED && t < end && !strcmp(t->call, call); t++) {
+	if (verdict < CALL_TESTED) {
+		filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
+		return;
+	}
+	const struct call_test *t = call_tests + verdict - CALL_TESTED;
+	for (unsigned call = t->call; t < call_tests + LEN(call_tests) && t->call == call; t++) {
 		if (t->may && !(t->may & f->may)) continue;
 		filter_add(f, BPF_LD | BPF_W | BPF_ABS,
 			   offsetof(struct seccomp_data, args) + 8 * t->argument, 0, 0);
@@ -3131,18 +3033,9 @@ static int filter_load(struct filter *f) {
 	int failed = filter_tree(f, 0, MOST_CALLS);
 	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
 	if (failed || f->n > (unsigned)LEN(f->code)) return -E2BIG;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		return -errno;
-	return 0;
-}
-
-/* The call of that row of call_tests is tested, from this row on, if it is allowed at all. */
-static void filter_test(struct filter *f, int row) {
-	i64 number;
-	const char *call = call_tests[row].call;
-	if (!decimal(&call, call + strlen(call), &number) && f->verdicts[number] != CALL_REFUSED)
-		f->verdicts[number] = (uint8_t)(CALL_TESTED + row);
+	failed = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		 prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return failed ? -errno : 0;
 }
 
 /*
@@ -3163,17 +3056,16 @@ static int filter_only(const char *calls) {
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
-	unsigned last = 0;
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
-		unsigned n = filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
-		last = n > last ? n : last;
+		filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
 	}
 	for (int i = LEN(call_tests) - 1; i >= 0; i--) /* the first row of each call comes last */
-		filter_test(f, i);
-	memset(f->verdicts + last + 1, CALL_UNKNOWN, MOST_CALLS - last - 1);
-	filter_set(f, CALLS(SYS_clone3), CALL_UNKNOWN);
+		if (f->verdicts[call_tests[i].call] != CALL_REFUSED)
+			f->verdicts[call_tests[i].call] = (uint8_t)(CALL_TESTED + i);
+	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
+	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
 	return filter_load(f);
 }
 
@@ -3192,13 +3084,11 @@ static int users_map(int proc, u64 first, u64 count) {
 
 /* The number of users that there are here: all, but in a container of somebody else's. */
 static u64 users_all(void) {
-	char map[64];
+	char map[34]; /* "%10u %10u %10u\n", the first line of user_namespaces(7) */
 	i64 count = 0;
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map) > 22) {
-		const char *last = map + 22; /* "%10u %10u %10u", user_namespaces(7) */
-		last += strspn(last, " ");
-		decimal(&last, last + strlen(last), &count);
-	}
+	file_read(AT_FDCWD, "/proc/self/uid_map", map, sizeof map);
+	const char *last = strrchr(map, ' ');
+	if (last++) decimal(&last, last + strlen(last), &count);
 	return (u64)count;
 }
 
@@ -3246,13 +3136,11 @@ static int label_set(const char *label) {
 		{ "/proc/self/attr/exec", "" },               /* SELinux */
 		{ "/proc/self/attr/smack/current", "" },
 	};
-	char text[256];
-	int failed = -EINVAL, now_failed = -EINVAL;
-
-	for (int i = 0; i < LEN(modules) && now_failed; i++) {
-		format(text, sizeof text, "%s%s", modules[i].prefix, label);
-		now_failed = file_write(AT_FDCWD, modules[i].file, text);
-		failed = now_failed == -EINVAL || now_failed == -ENOENT ? failed : now_failed;
+	int failed = -EINVAL, error = -EINVAL;
+	for (int i = 0; i < LEN(modules) && error; i++) {
+		const char *text = words("%s%s", modules[i].prefix, label);
+		error = file_write(AT_FDCWD, modules[i].file, text);
+		failed = error == -EINVAL || error == -ENOENT ? failed : error;
 	}
 	return failed;
 }
@@ -3267,10 +3155,8 @@ static int writable_set(const char *const *paths) {
 		int32_t fd;
 	} __attribute__((packed)) rule;
 	struct stat st;
-	int rules = version < 0 ? -1
-				: (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
 	int failed = rules < 0 ? -errno : 0;
-
 	for (const char *path = "/dev"; !failed && path; path = *paths++) { /* there is null */
 		rule.fd = open(path, O_PATH | O_CLOEXEC);
 		int is_dir = rule.fd >= 0 && !fstat(rule.fd, &st) && S_ISDIR(st.st_mode);
@@ -3617,9 +3503,9 @@ struct crew {
 
 /* All that it takes to fill a directory from an open file. */
 static const char unpack_calls[] = CALLS(
-    SYS_pwrite64, SYS_openat, SYS_openat2, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod,
-    SYS_utimensat, SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat,
-    SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
+    SYS_pwrite64, SYS_openat, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod, SYS_utimensat,
+    SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat, SYS_fstat64,
+    SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
     SYS_ftruncate64, SYS_fsetxattr, SYS_unlinkat, SYS_mknodat, SYS_write, SYS_clone, SYS_fork,
     SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
@@ -5222,7 +5108,6 @@ static const struct {
 	long number;
 } interfaces[] = {
 	{ "clone3", "Linux 5.3", SYS_clone3 },
-	{ "openat2", "Linux 5.6", SYS_openat2 },
 	{ "close_range", "Linux 5.9", SYS_close_range },
 	{ "pidfd_send_signal", "Linux 5.1", SYS_pidfd_send_signal },
 };
@@ -5244,10 +5129,11 @@ static int feature_given(const struct feature *f) {
 	       (f->need == NEED_OVERLAY && syscall(SYS_fsopen, "overlay", 0) >= 0);
 }
 
-/* "y", "m" or NULL, as the configuration says of the first of its options that it has. */
-static const char *config_says(const char *option) {
+/* What the configuration says of the first option that it has; without any: of the controller's. */
+static const char *config_says(const char *takes, enum need need) {
 	char line[64];
-	for (const char *p = option; (p = strstr(p, "CONFIG_")); p++) {
+	const char *p = strstr(takes, "CONFIG_") ? takes : controllers[need].option;
+	for (; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
 		const char *at = memmem(checked.config, checked.size, line, n);
 		if (!memcmp(checked.config, line + 1, min(n - 1, checked.size)))
@@ -5258,54 +5144,50 @@ static const char *config_says(const char *option) {
 	return NULL;
 }
 
-/* One line: what is asked by whom, and what becomes of it. state NULL: it is missing. */
-static void check_print(const char *name, const char *what, const char *asked, const char *state,
-			const char *takes, int tolerated) {
+/* One line: what is asked by whom, and what becomes of it. `here`, NULL: this kernel lacks it. */
+static void check_print(const struct container *c, const char *what, const char *asked,
+			const char *here, const char *takes, enum need need) {
+	int tolerated = need < NEEDS && c->tolerate >> need & 1;
+	const char *state = checked.config ? config_says(takes, need) : here;
 	const char *word = state ? state : tolerated ? "tolerated" : "missing";
 	checked.missing += !state && !tolerated;
-	const char *const pairs[] = { "container", name,    "knob", what,     "asked",
+	const char *const pairs[] = { "container", c->name, "knob", what,     "asked",
 				      asked,       "state", word,   "option", takes };
 	for (int i = 0; i < LEN(pairs) && option('j'); i += 2)
 		print_member(pairs[i], pairs[i + 1], NO);
 	if (option('j'))
 		print_end();
 	else
-		print("%-12s %-18s %-16s %-9s %s\n", name, what, asked, word, state ? "" : takes);
+		print("%-12s %-18s %-16s %-9s %s\n", c->name, what, asked, word,
+		      state ? "" : takes);
+}
+
+/* What becomes of the knob here; NULL: it is missing. */
+static const char *knob_here(const struct knob *k, const struct container *c, const char *probe) {
+	int version = cgroup.version[k->need];
+	char path[96];
+	if (version && knob_given(k, probe, c, path) >= 0)
+		return version == 2 ? "given" : "given: v1";
+	if (version == 1 && !k->field) return "not in v1";
+	return knob_missing(k, probe, c) ? NULL : "no need";
 }
 
 static void check_container(const struct container *c, const char *probe) {
 	static const char zeros[64];
-	char path[96], text[32];
+	char text[32];
 	for (const struct feature *f = features; f < features + LEN(features); f++) {
-		const char *field = (const char *)c + f->field;
-		int asked = !f->size || memcmp(field, zeros, f->size);
+		const char *here = feature_given(f) ? "given" : NULL;
+		int asked = !f->size || memcmp((const char *)c + f->field, zeros, f->size);
 		if (f->need == NEED_USERNS) asked = c->userns == OWN;
-		if (!asked) continue;
-		const char *state = feature_given(f) ? "given" : NULL;
-		if (checked.config) state = config_says(f->option);
-		check_print(c->name, f->name, "yes", state, f->option,
-			    f->need < NEEDS && c->tolerate >> f->need & 1);
+		if (asked) check_print(c, f->name, "yes", here, f->option, f->need);
 	}
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
-		const struct io *disk = c->io.max;
-		const char *asked = NULL, *state = NULL;
-		const char *takes = *k->option ? k->option : controllers[k->need].option;
-		int lacks = c->tolerate >> (k->kind == A_SWAP ? NEED_SWAP : k->need) & 1;
-		if (k->kind != A_DISK)
-			asked = knob_asked(k, c, 0, text);
-		else if (disk)
-			asked = knob_asked(k, disk, 1, text);
+		const void *row = k->kind == A_DISK ? (const void *)c->io.max : c;
+		const char *asked = row ? knob_asked(k, row, 0, text) : NULL;
 		if (!asked) continue;
-		if (checked.config)
-			state = config_says(strstr(takes, "CONFIG_") ? takes
-								     : controllers[k->need].option);
-		else if (cgroup.version[k->need] && knob_given(k, probe, c, path))
-			state = cgroup.version[k->need] == 2 ? "given" : "given: v1";
-		else if (cgroup.version[k->need] == 1 && !k->field)
-			state = "not in v1";
-		else if (!lacks && !knob_missing(k, probe, c))
-			state = "no need";
-		check_print(c->name, k->name, asked, state, takes, lacks);
+		const char *takes = *k->option ? k->option : controllers[k->need].option;
+		const char *here = checked.config ? NULL : knob_here(k, c, probe);
+		check_print(c, k->name, asked, here, takes, knob_need(k));
 	}
 }
 
@@ -5322,6 +5204,7 @@ static void config_open(const char *path) {
 
 /* What each container asks, and what it gets: here, or from a kernel of that configuration. */
 static int ask_check(char **argv) {
+	static const struct container kernel = { .name = "-" };
 	const struct container *only = NULL;
 	char probe[32];
 	if (option('k'))
@@ -5329,22 +5212,23 @@ static int ask_check(char **argv) {
 	else if (argv[0])
 		only = container_named(argv[0]);
 	format(probe, sizeof probe, "launcher-run-%d", getpid());
-	if (!checked.config && geteuid())
-		die("'launcher check' tries what a container needs: it has to be root");
-	if (!checked.config) cgroup_open(".");
-	for (int i = 0; i < NCONTROLLERS && !checked.config; i++)
-		mkdirat(cgroup.base[i], probe, 0755);
+	if (!checked.config) {
+		if (geteuid())
+			die("'launcher check' tries what a container needs: it has to be root");
+		cgroup_open(".");
+		for (int i = 0; i < NCONTROLLERS; i++) mkdirat(cgroup.base[i], probe, 0755);
+	}
 	if (!option('j'))
 		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
 		      "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c) check_container(c, probe);
 	for (int i = 0; i < LEN(interfaces) && !checked.config; i++)
-		check_print("-", interfaces[i].name, "yes",
+		check_print(&kernel, interfaces[i].name, "yes",
 			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
 				? "emulated"
 				: "given",
-			    interfaces[i].since, NO);
+			    interfaces[i].since, NEEDS);
 	if (!checked.config) cgroup_remove(probe);
 	return !!checked.missing;
 }
@@ -6404,9 +6288,8 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 };
 /* clang-format on */
 
-RULE(rule_reactions, "a state has no action for an event");
 #define CHECK_CELL(state, event)                                                                   \
-	if (!reactions[state][event]) rule_reactions();
+	REFUSE(!reactions[state][event], "a state has no action for an event");
 #define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
 
 static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
