@@ -953,22 +953,12 @@ static void tree_empty(int fd) {
  */
 
 enum { HEADER_MAGIC = 0x184D2A50, HEADER_MAX = 128 << 10, SHARDS_MAX = 17, WORDS_MAX = 32 };
-enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 1 << 20, DIGEST_SIZE = 32 };
+enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 1 << 20 };
+enum { DIGEST_SIZE = 32, DIGEST_LINE = sizeof "blake2s" + 2 * DIGEST_SIZE + 1 };
 enum { READ_AHEAD = 128 << 10 }; /* of an image without chunks */
 
 /* signify: "Ed", the number of the key, then the key or the signature */
 enum { KEY_NUMBER = 8, SIGNATURE_SIZE = crypto_sign_ed25519_BYTES };
-
-struct header { /* of an image; what it does not say is 0 */
-	const char *name, *version, *arch, *kernel, *cwd, *user, *payload, *comment;
-	const char *entry[WORDS_MAX + 1], *env[WORDS_MAX + 1];
-	u64 created, unpacked, entries; /* seconds; bytes; number */
-	u64 size, chunk;                /* bytes: of all that follows, of each chunk of it */
-	u64 shards[SHARDS_MAX + 1];     /* where each begins; then the size */
-	const char *digests;            /* lines of the same length, one for each chunk */
-	const struct hash *hash;
-	unsigned nentry, nenv, nshards, ndigests;
-};
 
 struct image {
 	int fd;                 /* of a file or device; or -1: */
@@ -989,20 +979,24 @@ struct image {
 	XXH32_state_t hash;   /* of the frame's content */
 	struct {              /* a block that is decoded in pieces */
 		int on;
-		size_t left, room;      /* compressed bytes to come; bytes that it may still give */
-		int at_token;           /* what follows the copies is a token, and no match */
-		size_t literals, match; /* of the latest sequence: bytes still to copy */
-		unsigned nibble, distance; /* of its match: length as in the token; how far back */
-		XXH32_state_t hash;        /* of the compressed bytes */
+		size_t left, room;  /* compressed bytes to come; bytes that it may still give */
+		size_t copy;        /* bytes still to copy, of the latest literals or match */
+		unsigned distance;  /* how far back that match is; 0: they are literals */
+		unsigned nibble;    /* of the latest token: the length of its match */
+		XXH32_state_t hash; /* of the compressed bytes */
 	} big;
 	u64 ids;                     /* the first user id of those who will own it; 0: as it says */
 	int anyone;                  /* who has signed it does not matter */
 	int trusted;                 /* one of our keys has signed the header */
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
-	struct header header;
-	char text[HEADER_MAX + 256];   /* the header, cut into lines */
-	const char *pairs, *pairs_end; /* in text: key, value, key... each with a NUL behind it */
+	char text[HEADER_MAX + 256]; /* the header */
+	char *pairs, *pairs_end;     /* in text: key, value, key... each with a NUL behind it */
+	const struct hash *chunk_hash; /* of the digests; NULL: there is no header */
+	const char *digests; /* the first of them; the others follow, DIGEST_LINE bytes each */
+	u64 ndigests, chunk; /* bytes of each chunk of what follows the header */
+	u64 shards[SHARDS_MAX + 1]; /* where each begins in that; then where the last one ends */
+	unsigned nshards;
 	char why[256];
 };
 
@@ -1074,7 +1068,12 @@ static ssize_t source_read(struct image *m, void *to, size_t n) {
 	return at;
 }
 
-static const char not_signed[] = "not signed, and only signed images are accepted";
+/* An image without a signature, or without a header. */
+static int not_signed(struct image *m) {
+	return any_key() && !m->anyone
+		   ? refuse(m, "not signed, and only signed images are accepted")
+		   : 0;
+}
 
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
 static ssize_t signature_verify(struct image *m, size_t n) {
@@ -1082,8 +1081,7 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
 	unsigned long long size;
 	char *line = memchr(m->text, '\n', n), *end = NULL;
-	if (strncmp(m->text, "untrusted comment: ", 19))
-		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
+	if (!after(m->text, "untrusted comment: ")) return not_signed(m);
 	if (line && ++line) end = memchr(line, '\n', m->text + n - line);
 	/* The top bits are never set: the order of the group has been added, to no effect. */
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
@@ -1110,138 +1108,120 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 	return end - m->text;
 }
 
-/* The keys of a header, and where their values belong: strings or numbers, one or several. */
+/* The keys that matter here, how often each can be there, and whether its values are numbers. */
 static const struct header_key {
 	const char *name;
 	unsigned most, is_number;
-	size_t to, count;
 } header_keys[] = {
-#define AT(field) offsetof(struct header, field)
-	{ "signed", 1, NO, AT(comment), 0 },
-	{ "name", 1, NO, AT(name), 0 },
-	{ "version", 1, NO, AT(version), 0 },
-	{ "arch", 1, NO, AT(arch), 0 },
-	{ "kernel", 1, NO, AT(kernel), 0 },
-	{ "created", 1, YES, AT(created), 0 },
-	{ "entry", WORDS_MAX, NO, AT(entry), AT(nentry) },
-	{ "env", WORDS_MAX, NO, AT(env), AT(nenv) },
-	{ "cwd", 1, NO, AT(cwd), 0 },
-	{ "user", 1, NO, AT(user), 0 },
-	{ "payload", 1, NO, AT(payload), 0 },
-	{ "unpacked", 1, YES, AT(unpacked), 0 },
-	{ "entries", 1, YES, AT(entries), 0 },
-	{ "size", 1, YES, AT(size), 0 },
-	{ "chunk", 1, YES, AT(chunk), 0 },
-	{ "shard", SHARDS_MAX, YES, AT(shards), AT(nshards) },
+	{ "signed", 1, NO },        { "name", 1, NO },
+	{ "version", 1, NO },       { "arch", 1, NO },
+	{ "kernel", 1, NO },        { "created", 1, YES },
+	{ "entry", WORDS_MAX, NO }, { "env", WORDS_MAX, NO },
+	{ "cwd", 1, NO },           { "user", 1, NO },
+	{ "payload", 1, NO },       { "unpacked", 1, YES },
+	{ "entries", 1, YES },      { "size", 1, YES },
+	{ "chunk", 1, YES },        { "shard", SHARDS_MAX, YES },
 };
 
-/* A field of a header, by its place in it. */
-static void *header_field(const struct header *h, size_t at) { return (char *)(uintptr_t)h + at; }
-
-/* The nth value of a key, as text; NULL: it has no more. A number needs the buffer. */
-static const char *header_get(const struct header *h, const struct header_key *k, unsigned n,
-			      char *buf) {
-	const unsigned *count = header_field(h, k->count);
-	const char *const *text = header_field(h, k->to);
-	const u64 *number = header_field(h, k->to);
-
-	if (n >= (k->count ? *count : 1)) return NULL;
-	if (!k->is_number) return text[n];
-	format(buf, 24, "%llu", number[n]);
-	return buf;
+/* The value of a key: its first one, or the one behind the latest. NULL: no more of them. */
+static const char *header_value(const struct image *m, const char *key, const char *latest) {
+	const char *value = latest, *at = latest ? latest + strlen(latest) + 1 : m->pairs;
+	for (; at < m->pairs_end; at = value + strlen(value) + 1) {
+		value = at + strlen(at) + 1;
+		if (!strcmp(at, key)) return value;
+	}
+	return NULL;
 }
 
-/* Takes in a value. seen: how many each key has so far; unknown keys are ignored. */
-static int header_pair(struct image *m, const char *key, const char *value, unsigned *seen) {
-	const struct header_key *k = header_keys, *last = k + LEN(header_keys);
-	const char *end = value + strlen(value);
-	i64 number;
-	while (k < last && strcmp(key, k->name)) k++;
-	if (k == last) return 0;
-	unsigned *count = header_field(&m->header, k->count);
-	unsigned n = seen[k - header_keys]++;
-	if (n >= k->most) return refuse(m, "header: %s: more than %u of them", k->name, k->most);
-	if (k->count) ++*count;
-	if (!k->is_number)
-		((const char **)header_field(&m->header, k->to))[n] = value;
-	else if (decimal(&value, end, &number) || value != end)
-		return refuse(m, "header: %s is not a number", k->name);
-	else
-		((u64 *)header_field(&m->header, k->to))[n] = (u64)number;
+/* A value that is a number, which header_words has seen to; 0: it is not there. */
+static u64 header_number(const char *value) {
+	i64 number = 0;
+	if (value) decimal(&value, value + strlen(value), &number);
+	return (u64)number;
+}
+
+/* Makes two strings of each line `KEY VALUE`. */
+static int header_cut(struct image *m) {
+	for (char *line = m->pairs, *end, *value; line < m->pairs_end; line = end + 1) {
+		if (!(end = memchr(line, '\n', m->pairs_end - line)))
+			return refuse(m, "header: its last line has no end");
+		for (const char *p = line; p < end; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				return refuse(m, "header: a line with a control character");
+		value = memchr(line, ' ', end - line);
+		if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
+		*value = *end = '\0';
+	}
 	return 0;
 }
 
-/*
- * Makes two strings of the line `KEY VALUE` of n bytes, and takes them in. Those with the digest of
- * a chunk follow each other, so the first one leads to all.
- */
-static int header_line(struct image *m, char *line, size_t n, unsigned *seen) {
-	const struct hash *hash = hashes, *last = hashes + LEN(hashes);
-	char *value = memchr(line, ' ', n);
-	struct header *h = &m->header;
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
-			return refuse(m, "header: a line with a control character");
-	if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
-	*value++ = line[n] = '\0';
-	while (hash < last && strcmp(line, hash->name)) hash++;
-	if (hash == last) return header_pair(m, line, value, seen);
-	if (!h->ndigests++) {
-		h->digests = line;
-		h->hash = hash;
-	}
-	if (h->hash != hash || line != h->digests + (h->ndigests - 1) * (n + 1) ||
-	    n != strlen(hash->name) + 1 + 2 * DIGEST_SIZE)
-		return refuse(m, "header: a digest is out of line");
+/* Is no key there too often, and each number one, and are the digests one block? */
+static int header_words(struct image *m) {
+	const char *value = NULL, *end;
+	i64 number;
+	for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys); k++)
+		for (unsigned n = 0; (end = value = header_value(m, k->name, value)); n++) {
+			if (n == k->most)
+				return refuse(m, "header: %s: more than %u of them", k->name, n);
+			if (k->is_number && (decimal(&end, end + strlen(end), &number) || *end))
+				return refuse(m, "header: %s is not a number", k->name);
+		}
+	for (const struct hash *h = hashes; h < hashes + LEN(hashes); h++)
+		while ((value = header_value(m, h->name, value))) {
+			if (!m->digests) m->digests = value;
+			if (!m->chunk_hash) m->chunk_hash = h;
+			if (m->chunk_hash != h || strlen(value) != 2 * DIGEST_SIZE ||
+			    value != m->digests + m->ndigests++ * DIGEST_LINE)
+				return refuse(m, "header: a digest is out of line");
+		}
 	return 0;
 }
 
 /* Does what the header says make sense, and fit the file? */
 static int header_check(struct image *m) {
-	struct header *h = &m->header;
-	u64 chunks = h->chunk ? (h->size + h->chunk - 1) / h->chunk : 0;
-	if (h->payload && strcmp(h->payload, "tar.lz4"))
-		return refuse(m, "header: a payload of the kind '%s'", h->payload);
-	if (h->chunk < CHUNK_MIN || h->chunk > CHUNK_MAX || h->chunk & (h->chunk - 1))
+	const char *payload = header_value(m, "payload", NULL), *shard = NULL;
+	u64 size = header_number(header_value(m, "size", NULL)), end = m->body + size;
+	m->chunk = header_number(header_value(m, "chunk", NULL));
+	if (payload && strcmp(payload, "tar.lz4"))
+		return refuse(m, "header: a payload of the kind '%s'", payload);
+	if (m->chunk < CHUNK_MIN || m->chunk > CHUNK_MAX || m->chunk & (m->chunk - 1))
 		return refuse(m, "header: chunks of an impossible size");
-	if (!h->size || chunks != h->ndigests)
-		return refuse(m, "header: %llu chunks, and %u digests", chunks, h->ndigests);
-	if (!h->hash->make)
-		return refuse(m, "header: digests with %s, for 64-bit machines", h->hash->name);
-	h->nshards += !h->nshards;
-	h->shards[h->nshards] = h->size;
-	for (unsigned i = 0; i < h->nshards; i++)
-		if (h->shards[i] >= h->shards[i + 1] || h->shards[0])
+	u64 chunks = (size + m->chunk - 1) / m->chunk;
+	if (!size || chunks != m->ndigests)
+		return refuse(m, "header: %llu chunks, and %llu digests", chunks, m->ndigests);
+	if (!m->chunk_hash->make)
+		return refuse(m, "header: digests with %s, for 64-bit machines",
+			      m->chunk_hash->name);
+	while ((shard = header_value(m, "shard", shard)))
+		m->shards[m->nshards++] = header_number(shard);
+	m->nshards += !m->nshards;
+	m->shards[m->nshards] = size;
+	for (unsigned i = 0; i < m->nshards; i++)
+		if (m->shards[i] >= m->shards[i + 1] || m->shards[0])
 			return refuse(m, "header: a shard begins at an impossible place");
-	if (!m->device && m->size < m->body + h->size)
-		return refuse(m, "cut short: %llu bytes are missing", m->body + h->size - m->size);
-	if (!m->device && m->size > m->body + h->size)
-		return refuse(m, "%llu bytes follow its end", m->size - m->body - h->size);
+	if (!m->device && m->size < end)
+		return refuse(m, "cut short: %llu bytes are missing", end - m->size);
+	if (!m->device && m->size > end)
+		return refuse(m, "%llu bytes follow its end", m->size - end);
 	return 0;
 }
 
 /* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
 static int header_load(struct image *m, size_t n) {
 	static const char first[] = "launcher-image 1\n";
-	unsigned seen[LEN(header_keys)] = { 0 };
 	ssize_t at = signature_verify(m, n);
-	int failed = 0;
 	if (at < 0) return (int)at;
-	char *line = m->text + at, *end = m->text + n;
-	if (end - line > HEADER_MAX) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
-	if (end - line < (ssize_t)strlen(first) || memcmp(line, first, strlen(first)))
+	m->pairs = m->text + at;
+	m->pairs_end = m->text + n;
+	if (n - at > HEADER_MAX) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
+	if (!after(m->pairs, first))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
-	blake2s(m->digest, line, NULL, DIGEST_SIZE, end - line, 0);
-	line += strlen(first);
-	m->pairs = line;
-	m->pairs_end = end;
-	for (char *next; !failed && line < end; line = next + 1) {
-		if (!(next = memchr(line, '\n', end - line)))
-			return refuse(m, "header: its last line has no end");
-		failed = header_line(m, line, next - line, seen);
-	}
+	blake2s(m->digest, m->pairs, NULL, DIGEST_SIZE, n - at, 0);
+	m->pairs += strlen(first);
+	int failed = header_cut(m);
+	if (!failed) failed = header_words(m);
 	/* The comment in front of a signature is signed here too. */
-	const char *comment = at ? m->text + 19 : "", *said = m->header.comment;
+	const char *comment = at ? m->text + 19 : "", *said = header_value(m, "signed", NULL);
 	if (!failed && strcmp(comment, said ? said : ""))
 		return refuse(m, "header: 'signed' is not the comment of the signature");
 	return failed ? failed : header_check(m);
@@ -1252,17 +1232,16 @@ static int image_begin(struct image *m) {
 	uint8_t frame[8] = { 0 };
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
-	size_t some = min(n, 19);
-	if (got >= 0) got = source_read(m, m->text, some);
+	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
 	if (got < 0) return (int)got;
 	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
-		m->next = 0; /* another skippable frame, or none */
-		return any_key() && !m->anyone ? refuse(m, "%s", not_signed) : 0;
+		m->chunk = READ_AHEAD; /* another skippable frame, or none */
+		m->nshards = 1;
+		m->shards[1] = UINT64_MAX;
+		return not_signed(m);
 	}
 	if (n >= sizeof m->text) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
-	got = source_read(m, m->text + some, n - some);
-	if (got != (ssize_t)(n - some))
-		return got < 0 ? (int)got : refuse(m, "cut short in the header");
+	if ((size_t)got != n) return refuse(m, "cut short in the header");
 	m->body = m->next;
 	return header_load(m, n);
 }
@@ -1283,7 +1262,6 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	m->anyone = anyone;
 	m->device = fd >= 0 && !S_ISREG(st.st_mode);
 	m->size = st.st_size;
-	m->stop = ~0ULL;
 	m->in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m->in == MAP_FAILED) return refuse(m, "memory: %m");
@@ -1295,46 +1273,37 @@ static void image_close(struct image *m) { munmap(m->in, IN_SIZE + OUT_SIZE); }
 
 /* What is read next is that shard and no more; without a header, all of the image. */
 static void image_rewind(struct image *m, unsigned shard) {
-	const struct header *h = &m->header;
 	m->frames = m->inside = m->big.on = 0;
 	m->in_at = m->in_end = m->out_at = m->out_end = 0;
-	m->offset = m->next = m->body;
-	if (!h->chunk) return;
-	m->offset = m->body + h->shards[shard];
-	m->stop = m->body + h->shards[shard + 1];
-	m->skip = h->shards[shard] % h->chunk;
+	m->offset = m->body + m->shards[shard];
+	m->stop = m->body + m->shards[shard + 1];
+	m->skip = m->shards[shard] % m->chunk;
 	m->next = m->offset - m->skip;
 }
 
 /* Are these n bytes the chunk of that number? */
-static int chunk_matches(const struct header *h, u64 chunk, const uint8_t *bytes, size_t n) {
-	size_t name = strlen(h->hash->name);
-	const char *line = h->digests + chunk * (name + 2 + 2 * DIGEST_SIZE);
+static int chunk_matches(const struct image *m, u64 chunk, const uint8_t *bytes, size_t n) {
 	uint8_t digest[DIGEST_SIZE];
 	char text[2 * DIGEST_SIZE + 1];
-	int failed = h->hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
-	return !failed && !memcmp(hex(text, digest, DIGEST_SIZE), line + name + 1, 2 * DIGEST_SIZE);
+	int failed = m->chunk_hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
+	return !failed && !strcmp(hex(text, digest, DIGEST_SIZE), m->digests + chunk * DIGEST_LINE);
 }
 
 /* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
 static int image_fill(struct image *m) {
-	const struct header *h = &m->header;
 	uint8_t *to = m->in + m->in_end;
-	u64 at = m->next - m->body, n = h->chunk ? min(h->size - at, h->chunk) : READ_AHEAD;
-	if (m->next >= m->stop) return 0;
+	u64 at = m->next, chunk = (at - m->body) / m->chunk;
+	u64 n = min(m->shards[m->nshards] + m->body - at, m->chunk);
+	if (at >= m->stop) return 0;
 	ssize_t got = source_read(m, to, n);
-	if (got < 0 || !h->chunk) {
-		m->in_end += got > 0 ? got : 0;
-		return got < 0 ? (int)got : got > 0;
-	}
-	if ((u64)got < n) return refuse(m, "cut short (at byte %llu)", m->next);
-	if (!chunk_matches(h, at / h->chunk, to, n))
-		return refuse(m, "chunk %llu, at byte %llu, does not match its digest",
-			      at / h->chunk, m->body + at);
-	m->in_end += n - (m->next > m->stop ? m->next - m->stop : 0);
+	if (got < 0) return (int)got;
+	if (m->chunk_hash && (u64)got < n) return refuse(m, "cut short (at byte %llu)", m->next);
+	if (m->chunk_hash && !chunk_matches(m, chunk, to, n))
+		return refuse(m, "chunk %llu, at byte %llu, does not match its digest", chunk, at);
+	m->in_end += got - (m->next > m->stop ? m->next - m->stop : 0);
 	m->in_at += m->skip;
 	m->skip = 0;
-	return 1;
+	return got > 0;
 }
 
 /* ---- 6  image: frames --------------------------------------------------------------------------
@@ -1368,41 +1337,39 @@ static int image_need(struct image *m, size_t n) {
 }
 
 /* The next n bytes, where the image must not end; NULL: it does, or they can't be trusted. */
-static const uint8_t *image_must(struct image *m, size_t n, const char *cut) {
+static const uint8_t *image_must(struct image *m, size_t n) {
 	int got = image_need(m, n);
-	if (!got) corrupt(m, cut);
+	if (!got) corrupt(m, "cut short");
 	return got > 0 ? m->in + m->in_at : NULL;
 }
 
 /* The same, and they are used: what is read next comes behind them. */
-static const uint8_t *image_take(struct image *m, size_t n, const char *cut) {
-	const uint8_t *p = image_must(m, n, cut);
+static const uint8_t *image_take(struct image *m, size_t n) {
+	const uint8_t *p = image_must(m, n);
 	m->in_at += p ? n : 0;
 	m->offset += p ? n : 0;
 	return p;
 }
 
 static int frame_skip(struct image *m) {
-	static const char *const cut = "cut short in a skippable frame";
-	const uint8_t *p = image_must(m, 8, cut);
+	const uint8_t *p = image_must(m, 8);
 	u64 left = p ? 8ULL + le32(p + 4) : 0;
 	for (size_t piece; p && left; left -= piece) {
 		piece = min(left, READ_AHEAD);
-		p = image_take(m, piece, cut);
+		p = image_take(m, piece);
 	}
 	return p ? 1 : -EBADMSG;
 }
 
 /* Reads the descriptor of a standard frame: FLG, BD, content size, header checksum. */
 static int frame_standard(struct image *m) {
-	static const char *const cut = "cut short in a frame header";
-	const uint8_t *p = image_must(m, 7, cut);
+	const uint8_t *p = image_must(m, 7);
 	if (!p) return -EBADMSG;
 	unsigned flags = p[4], block = p[5] >> 4, n = flags & FRAME_SIZED ? 10 : 2;
 	if (flags >> 6 != 1 || flags & 2 || p[5] & 0x8f || block < 4)
 		return corrupt(m, "an LZ4 frame of an unknown kind");
 	if (flags & 1) return corrupt(m, "the LZ4 frame needs a dictionary");
-	if (!(p = image_take(m, 4 + n + 1, cut))) return -EBADMSG;
+	if (!(p = image_take(m, 4 + n + 1))) return -EBADMSG;
 	p += 4;
 	if (p[n] != (XXH32(p, n, 0) >> 8 & 0xff))
 		return corrupt(m, "the checksum of a frame header does not match");
@@ -1431,7 +1398,7 @@ static int frame_next(struct image *m) {
 	if (magic == FRAME_MAGIC) {
 		got = frame_standard(m);
 	} else if (magic == LEGACY_MAGIC) {
-		image_take(m, 4, "");
+		image_take(m, 4);
 		m->inside = IN_LEGACY;
 		m->flags = BLOCKS_ALONE;
 		m->block_max = LEGACY_BLOCK;
@@ -1449,7 +1416,7 @@ static int frame_next(struct image *m) {
 static int frame_end(struct image *m) {
 	m->inside = IN_NONE;
 	if (m->flags & FRAME_SUM) {
-		const uint8_t *p = image_take(m, 4, "cut short before the checksum of a frame");
+		const uint8_t *p = image_take(m, 4);
 		if (!p) return -EBADMSG;
 		if (le32(p) != XXH32_digest(&m->hash))
 			return corrupt(m, "the checksum of a frame does not match");
@@ -1478,7 +1445,6 @@ static int out_made(struct image *m, size_t n) {
 
 static const char bad_block[] = "a block does not decode";
 static const char bad_block_sum[] = "the checksum of a block does not match";
-static const char cut_in_block[] = "cut short in a block";
 
 /* Decodes a block of n bytes, at `from`; a linked one sees the 64 KiB before it. */
 static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored) {
@@ -1496,72 +1462,53 @@ static int block_whole(struct image *m, const uint8_t *from, size_t n, int store
 
 /* Takes n bytes out of the block that is decoded in pieces; NULL: there are not so many. */
 static const uint8_t *piece_take(struct image *m, size_t n) {
-	if (n > m->big.left) {
-		corrupt(m, bad_block);
-		return NULL;
-	}
-	const uint8_t *p = image_take(m, n, cut_in_block);
+	const uint8_t *p = n <= m->big.left ? image_take(m, n) : NULL;
+	if (n > m->big.left) corrupt(m, bad_block);
 	if (p && m->flags & BLOCK_SUM) XXH32_update(&m->big.hash, p, n);
-	m->big.left -= n;
+	m->big.left -= p ? n : 0;
 	return p;
 }
 
-/* Adds to a length the bytes that go on while they are 255. */
-static int piece_length(struct image *m, size_t *length) {
-	for (const uint8_t *p = NULL; p ? *p == 255 : *length == 15; *length += *p) {
-		if (*length > m->big.room) return corrupt(m, bad_block);
-		if (!(p = piece_take(m, 1))) return -EBADMSG;
-	}
-	return 0;
-}
-
-/* A sequence begins with a token: how many literals there are, and how long the match is. */
-static int piece_token(struct image *m) {
-	const uint8_t *p = piece_take(m, 1);
-	if (!p) return -EBADMSG;
-	m->big.at_token = NO;
-	m->big.nibble = *p & 15;
-	m->big.literals = *p >> 4;
-	return piece_length(m, &m->big.literals);
-}
-
-/* Behind the literals: how far back the match is. Without it, this was the end of the block. */
-static int piece_match(struct image *m, size_t history) {
-	if (!m->big.left) {
+/*
+ * What follows a copy. Behind a match, a token: how many literals there are, and how long the next
+ * match is. Behind literals, how far back that is; without it, this was the end of the block.
+ */
+static int piece_next(struct image *m, size_t history) {
+	int at_token = m->big.distance != 0;
+	if (!at_token && !m->big.left) {
 		m->big.on = NO;
 		return 0;
 	}
-	const uint8_t *p = piece_take(m, 2);
+	const uint8_t *p = piece_take(m, at_token ? 1 : 2);
 	if (!p) return -EBADMSG;
-	m->big.at_token = YES;
-	m->big.distance = p[0] | p[1] << 8;
-	if (!m->big.distance || m->big.distance > history) return corrupt(m, bad_block);
-	m->big.match = m->big.nibble;
-	int failed = piece_length(m, &m->big.match);
-	m->big.match += 4;
-	return failed;
+	m->big.distance = at_token ? 0 : p[0] | p[1] << 8;
+	if (!at_token && (!m->big.distance || m->big.distance > history))
+		return corrupt(m, bad_block);
+	m->big.copy = at_token ? *p >> 4 : m->big.nibble;
+	if (at_token) m->big.nibble = *p & 15;
+	for (int more = m->big.copy == 15; more; more = *p == 255) {
+		if (m->big.copy > m->big.room) return corrupt(m, bad_block);
+		if (!(p = piece_take(m, 1))) return -EBADMSG;
+		m->big.copy += *p;
+	}
+	m->big.copy += at_token ? 0 : 4;
+	return 0;
 }
 
-/* Copies literals, as far as they are read and there is room. */
-static ssize_t piece_literals(struct image *m, uint8_t *to, size_t room) {
-	if (!image_must(m, 1, cut_in_block)) return -EBADMSG;
-	size_t n = min(min(m->big.literals, room), m->in_end - m->in_at);
-	const uint8_t *p = piece_take(m, n);
-	if (!p) return -EBADMSG;
-	memcpy(to, p, n);
-	m->big.literals -= n;
-	return n;
-}
-
-/* Copies of the match what there is room for; it may overlap itself. */
-static ssize_t piece_repeat(struct image *m, uint8_t *to, size_t room) {
-	size_t n = min(m->big.match, room);
-	const uint8_t *from = to - m->big.distance;
-	m->big.match -= n;
-	if (m->big.distance >= n)
-		memcpy(to, from, n);
-	else
+/* Copies what there is room for: literals, as far as they are read; or a match, over itself too. */
+static ssize_t piece_copy(struct image *m, uint8_t *to, size_t room) {
+	size_t n = min(m->big.copy, room), distance = m->big.distance;
+	const uint8_t *from = to - distance;
+	if (!distance) {
+		if (!image_must(m, 1)) return -EBADMSG;
+		n = min(n, m->in_end - m->in_at);
+		if (!(from = piece_take(m, n))) return -EBADMSG;
+	}
+	m->big.copy -= n;
+	if (distance && distance < n)
 		for (size_t i = 0; i < n; i++) to[i] = from[i];
+	else
+		memcpy(to, from, n);
 	return n;
 }
 
@@ -1596,21 +1543,17 @@ static int block_piece(struct image *m) {
 	out_room(m, PIECE);
 	for (ssize_t got; m->big.on && made < PIECE; made += got) {
 		uint8_t *to = m->out + m->out_end + made;
-		if (m->big.literals)
-			got = piece_literals(m, to, PIECE - made);
-		else if (m->big.match)
-			got = piece_repeat(m, to, PIECE - made);
-		else if (!m->big.at_token)
-			got = piece_match(m, m->out_end + made);
-		else if (!(got = piece_quick(m, to, PIECE - made)))
-			got = piece_token(m);
+		if (m->big.copy)
+			got = piece_copy(m, to, PIECE - made);
+		else if (!m->big.distance || !(got = piece_quick(m, to, PIECE - made)))
+			got = piece_next(m, m->out_end + made);
 		if (got < 0) return (int)got;
 	}
 	if (made > m->big.room) return corrupt(m, bad_block);
 	m->big.room -= made;
 	int got = out_made(m, made);
 	if (got < 0 || m->big.on || !(m->flags & BLOCK_SUM)) return got;
-	const uint8_t *p = image_take(m, 4, cut_in_block);
+	const uint8_t *p = image_take(m, 4);
 	if (!p) return -EBADMSG;
 	return le32(p) == XXH32_digest(&m->big.hash) ? 1 : corrupt(m, bad_block_sum);
 }
@@ -1621,9 +1564,8 @@ static int block_begin(struct image *m, size_t n, int stored) {
 	m->big.on = YES;
 	m->big.left = n;
 	m->big.room = m->block_max;
-	m->big.at_token = !stored;
-	m->big.literals = stored ? n : 0;
-	m->big.match = 0;
+	m->big.copy = stored ? n : 0;
+	m->big.distance = !stored; /* as behind a match, there is a token */
 	XXH32_reset(&m->big.hash, 0);
 	return 1;
 }
@@ -1643,16 +1585,16 @@ static int block_next(struct image *m) {
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
-	if (!got) return corrupt(m, cut_in_block);
-	image_take(m, 4, cut_in_block);
+	if (!got) return corrupt(m, "cut short");
+	image_take(m, 4);
 	if (!legacy && !word) return frame_end(m);
 	if (!n || n > most) return corrupt(m, "a block of an impossible size");
 	if (m->block_max > WHOLE_BLOCK) return block_begin(m, n, !legacy && word >> 31);
 	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
-	const uint8_t *p = image_must(m, n + sum, cut_in_block);
+	const uint8_t *p = image_must(m, n + sum);
 	if (!p) return -EBADMSG;
 	if (sum && le32(p + n) != XXH32(p, n, 0)) return corrupt(m, bad_block_sum);
-	image_take(m, n + sum, cut_in_block);
+	image_take(m, n + sum);
 	return block_whole(m, p, n, word >> 31);
 }
 
@@ -3523,9 +3465,10 @@ static void worker_confine(int root) {
 
 static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how,
 			 void (*each)(const struct tar *), struct crew *crew) {
-	unsigned last = m->header.nshards ? m->header.nshards - 1 : 0, left_out = 0;
+	unsigned left_out = 0;
 	image_rewind(m, shard);
-	int failed = image_unpack(m, root, how | (shard < last ? TAR_NO_END : 0), each, &left_out);
+	how |= shard < m->nshards - 1 ? TAR_NO_END : 0;
+	int failed = image_unpack(m, root, how, each, &left_out);
 	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
 	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED)) {
 		while (wait(NULL) > 0)
@@ -3539,14 +3482,13 @@ static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how
 static _Noreturn void worker(struct image *m, int root, unsigned how,
 			     void (*each)(const struct tar *), struct crew *crew) {
 	cpu_set_t cpus;
-	unsigned shard = 0, shards = m->header.nshards;
+	unsigned shard = 0, shards = m->nshards;
 	int helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
 	int status, is_helper = NO;
 
 	worker_confine(root);
 	if (shards < 2 || each) { /* one after the other, in their order */
-		for (; !shard || shard < shards; shard++)
-			unpack_shard(m, root, shard, how, each, crew);
+		for (; shard < shards; shard++) unpack_shard(m, root, shard, how, each, crew);
 		_exit(0);
 	}
 	how |= TAR_SHARDS;
@@ -3654,24 +3596,26 @@ enum { DEVICE_WAIT = 5000 }; /* ms */
 
 /* Is this image for this row and this device? */
 static int image_accept(struct image *m, const struct container *c) {
-	const struct header *h = &m->header;
+	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
+	const char *version = header_value(m, "version", NULL);
+	const char *least = header_value(m, "kernel", NULL);
+	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), most = root_size(c);
 	struct utsname kernel = { 0 };
 	size_t n = strcspn(c->image, ".");
 	int is_row = c >= containers && c < containers + NCONTAINERS;
 	uname(&kernel);
-	if (c->version && (!h->version || version_compare(h->version, c->version) < 0))
+	if (c->version && (!version || version_compare(version, c->version) < 0))
 		return refuse(m, "it has the version %s, and %s is the least that is accepted",
-			      h->version ? h->version : "0", c->version);
-	if (h->arch && strcmp(h->arch, ARCH))
-		return refuse(m, "it is for %s, and this is %s", h->arch, ARCH);
-	if (h->kernel && version_compare(kernel.release, h->kernel) < 0)
-		return refuse(m, "it needs Linux %s, and this is %s", h->kernel, kernel.release);
-	if (is_row && m->trusted && h->name &&
-	    (strlen(h->name) != n || memcmp(h->name, c->image, n)))
-		return refuse(m, "it is the image '%s', and not that of this row", h->name);
-	if (h->unpacked > root_size(c))
+			      version ? version : "0", c->version);
+	if (arch && strcmp(arch, ARCH))
+		return refuse(m, "it is for %s, and this is %s", arch, ARCH);
+	if (least && version_compare(kernel.release, least) < 0)
+		return refuse(m, "it needs Linux %s, and this is %s", least, kernel.release);
+	if (is_row && m->trusted && name && (strlen(name) != n || memcmp(name, c->image, n)))
+		return refuse(m, "it is the image '%s', and not that of this row", name);
+	if (unpacked > most)
 		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
-			      h->unpacked >> 10, root_size(c) >> 10);
+			      unpacked >> 10, most >> 10);
 	return 0;
 }
 
@@ -3687,20 +3631,20 @@ static void header_keep(const struct image *m, const char *root) {
 
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
-	const struct header *h = &m->header;
 	char root[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
 	if (!strncmp(place, "/dev/", 5)) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
 	if (failed) return failed;
-	u64 needed = h->unpacked + (h->entries + 64) * page, inodes = h->entries + 256;
-	if (!h->chunk || needed > size) needed = size;
+	u64 entries = header_number(header_value(m, "entries", NULL));
+	u64 unpacked = header_number(header_value(m, "unpacked", NULL));
+	u64 needed = m->chunk_hash ? min(unpacked + (entries + 64) * page, size) : size;
 	root_path(root, c->image);
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", needed,
-	       h->entries ? inodes : size / 1024, large ? ",huge=within_size" : "");
+	       entries ? entries + 256 : size / 1024, large ? ",huge=within_size" : "");
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
@@ -3971,9 +3915,10 @@ static void construct_users(int users) {
 }
 
 /* The user and group of the workload, in the container: the row's, or the image's, or root. */
-static void user_of(const struct container *c, const struct header *says, uid_t *uid, gid_t *gid) {
+static void user_of(const struct container *c, const struct image *says, uid_t *uid, gid_t *gid) {
 	i64 ids[2] = { 0 };
-	const char *user = c->user ? c->user : says->user, *end = user ? user + strlen(user) : NULL;
+	const char *user = c->user ? c->user : header_value(says, "user", NULL);
+	const char *end = user ? user + strlen(user) : NULL;
 	if (user && (decimal(&user, end, &ids[0]) || *user++ != ':' ||
 		     decimal(&user, end, &ids[1]) || user != end || ids[0] >= IDS || ids[1] >= IDS))
 		die("the image's user is not UID:GID, two numbers below %d", IDS);
@@ -4016,20 +3961,21 @@ static void construct(const struct container *c, const struct header *says, cons
 }
 
 /* What the image says of itself: read from what header_keep has kept. */
-static const struct header *image_says(const struct container *c) {
-	unsigned seen[LEN(header_keys)] = { 0 };
+static const struct image *image_says(const struct container *c) {
 	char path[PATH_MAX];
-	int failed = 0;
 	root_path(path, c->image);
 	format(path + strlen(path), 8, "%s", ".header");
 	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
-	for (const char *key = image.text, *end = key + n, *value; !failed && key < end;) {
-		value = key + strlen(key) + 1;
-		failed = header_pair(&image, key, value, seen);
-		key = value + strlen(value) + 1;
-	}
-	if (n < 0 || failed) die("%s: %s", path, n < 0 ? strerror((int)-n) : image.why);
-	return &image.header;
+	must(n < 0 ? (int)n : 0, "what the image says:", path);
+	image.pairs = image.text;
+	image.pairs_end = image.text + n;
+	return &image;
+}
+
+/* All values of a key, as a list that NULL ends. */
+static void image_list(const struct image *says, const char *key, const char **list) {
+	const char *value = NULL;
+	while ((value = header_value(says, key, value))) *list++ = value;
 }
 
 /* The environment: of each list what those before it do not say. Nothing comes from outside. */
@@ -5378,7 +5324,7 @@ static void print_signer(const struct image *m) {
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
 			  : m->trusted ? "known here"
 				       : "not known here";
-	if (m->header.comment)
+	if (header_value(m, "signed", NULL))
 		format(line, sizeof line, "key %s, %s", hex(number, m->signer, KEY_NUMBER), how);
 	print_value(option('j') ? number : line, NO);
 	if (option('j')) print_member("trusted", m->trusted ? "true" : "false", YES);
@@ -5386,20 +5332,19 @@ static void print_signer(const struct image *m) {
 
 /* What an image says of itself; -l: and what is in it. */
 static int ask_inspect(char **argv) {
-	const struct header *h = &image.header;
-	char digest[2 * DIGEST_SIZE + 1], buf[24];
-	const char *value;
+	char digest[2 * DIGEST_SIZE + 1];
+	const char *value = NULL;
 	if (image_find(&image, as_path(argv[0]), YES)) die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
 	print_key("signer");
 	print_signer(&image);
-	print_member("digest", h->chunk ? hex(digest, image.digest, DIGEST_SIZE) : "none", NO);
-	for (int i = 0; i < LEN(header_keys) && h->chunk; i++) {
-		const struct header_key *k = &header_keys[i];
-		int is_list = option('j') && k->count;
+	print_member("digest", image.chunk_hash ? hex(digest, image.digest, DIGEST_SIZE) : "none",
+		     NO);
+	for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys); k++) {
+		int is_list = option('j') && k->most > 1, n = 0;
 		if (is_list) print_key(k->name);
 		print(is_list ? "[" : "");
-		for (unsigned n = 0; (value = header_get(h, k, n, buf)); n++) {
+		for (; (value = header_value(&image, k->name, value)); n++) {
 			if (!is_list) print_key(k->name);
 			print(is_list && n ? ", " : "");
 			print_value(value, k->is_number);

@@ -584,7 +584,7 @@ def refused_frames():
     refused('one byte behind', frame(SMALL) + b'\x04', 'what follows')
     refused('a broken frame behind', frame(SMALL) + frame(b'', bad=1), 'checksum of a frame header')
     refused('a second image behind', frame(SMALL) + frame(SMALL), 'follow the end')
-    refused('a skippable frame that is too long', frame(SMALL) + le32(0x184D2A50) + le32(0xFFFFFFFF), 'skippable')
+    refused('a skippable frame that is too long', frame(SMALL) + le32(0x184D2A50) + le32(0xFFFFFFFF), 'cut short')
     refused('only a skippable frame', skippable(), 'archive is cut short')
     refused('only an empty frame', frame(b''), 'archive is cut short')
 

@@ -220,29 +220,31 @@ static volatile size_t seen; /* reads something that the sanitizers shall look a
 
 static void fuzz_header(const uint8_t *bytes, size_t size)
 {
-	const struct header *h = &image.header;
-	char buf[24];
+	const struct image *m = &image;
+	const char *value = NULL;
 
 	for (int anyone = NO; anyone <= YES; anyone++) {
 		int failed = take(&image, bytes, size, anyone);
-		if (!failed && !anyone && !image.trusted)
+		if (!failed && !anyone && !m->trusted)
 			broken("taken without a signature");
-		if (failed || !h->chunk)
+		if (failed || !m->chunk_hash)
 			continue;
 		u64 last = 0;
-		for (unsigned i = 1; i <= h->nshards; last = h->shards[i++])
-			if (h->shards[i] <= last)
+		for (unsigned i = 1; i <= m->nshards; last = m->shards[i++])
+			if (m->shards[i] <= last)
 				broken("a shard without bytes");
-		if (h->shards[0] || last != h->size || image.body + h->size != size ||
-		    h->nshards > SHARDS_MAX || h->nentry > WORDS_MAX || h->nenv > WORDS_MAX ||
-		    (h->size + h->chunk - 1) / h->chunk != h->ndigests)
+		if (m->shards[0] || m->body + last != size || m->nshards > SHARDS_MAX ||
+		    (last + m->chunk - 1) / m->chunk != m->ndigests)
 			broken("a header that makes no sense");
 		for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys);
 		     k++)
-			for (unsigned n = 0; header_get(h, k, n, buf); n++)
-				seen += strlen(header_get(h, k, n, buf));
-		for (u64 i = 0; i < h->ndigests; i++)
-			seen += chunk_matches(h, i, bytes, 0);
+			for (unsigned n = 0; (value = header_value(m, k->name, value)); n++) {
+				if (n == k->most)
+					broken("a key is there too often");
+				seen += strlen(value) + header_number(value);
+			}
+		for (u64 i = 0; i < m->ndigests; i++)
+			seen += chunk_matches(m, i, bytes, 0);
 		deep++;
 	}
 }
@@ -352,7 +354,7 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 	}
 	if (take(&image, body, n, YES))
 		return;
-	unsigned last = image.header.nshards ? image.header.nshards - 1 : 0;
+	unsigned last = image.nshards - 1;
 	for (unsigned i = 0; !failed && i <= last + !!last; i++) {
 		unsigned how = geteuid() ? 0 : TAR_OWNERS, shard = i > last ? 0 : i;
 		if (last)
