@@ -3280,7 +3280,7 @@ enum request_kind {
 struct request { /* one packet to the supervisor; some it hands on to PID 1 of the container */
 	enum request_kind kind;
 	int follow;    /* go on with what comes */
-	int number;    /* of ASK_LOGS: lines; of ASK_KILL: the signal */
+	int number;    /* of ASK_LOGS: lines; of ASK_KILL: the signal; of ASK_EXEC: words */
 	char name[32]; /* of the container */
 	int tty;       /* of ASK_EXEC: it gets a terminal of its own, of this size: */
 	unsigned short rows, columns;
@@ -3927,7 +3927,7 @@ static void user_of(const struct container *c, const struct image *says, uid_t *
 }
 
 /* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const struct header *says, const int stdio[3],
+static void construct(const struct container *c, const struct image *says, const int stdio[3],
 		      int orders) {
 	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
 	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
@@ -4024,9 +4024,10 @@ static int terminal_open(const struct request *r, int line) {
 }
 
 /* Gives up all that the row does not name, in the order in which each step can still be done. */
-static void give_up(const struct container *c, const struct header *says) {
+static void give_up(const struct container *c, const struct image *says) {
 	must(confine(c->keep, AS_AMBIENT), "dropping capabilities", "");
-	if (says->cwd && chdir(says->cwd)) die("the image's working directory %s: %m", says->cwd);
+	const char *cwd = header_value(says, "cwd", NULL);
+	if (cwd && chdir(cwd)) die("the image's working directory %s: %m", cwd);
 	int failed = c->writable ? writable_set(c->writable) : 0;
 	must((failed == -ENOSYS || failed == -EOPNOTSUPP) && c->tolerate & LACK(LANDLOCK) ? 0
 											  : failed,
@@ -4040,20 +4041,23 @@ static void give_up(const struct container *c, const struct header *says) {
  * The first steps of the workload, or of what r asks for beside it with these descriptors; the last
  * step replaces it. The image's command is the default of the row's.
  */
-static _Noreturn void workload(const struct container *c, const struct header *says,
+static _Noreturn void workload(const struct container *c, const struct image *says,
 			       const struct request *r, const int *fds) {
-	const char *const *command = c->command ? c->command : says->entry;
+	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
 	const char *words_of[64] = { NULL }, *term = r ? "TERM=linux" : NULL;
+	const char *const *command = c->command ? c->command : entry;
 	uid_t uid;
 	gid_t gid;
+	image_list(says, "entry", entry);
+	image_list(says, "env", env);
 	signals_reset();
 	umask(022);
 	setsid();
 	user_of(c, says, &uid, &gid);
 	if (r && r->kind == ASK_EXEC) {
 		const char *word = term = r->text, *end = r->text + sizeof r->text;
-		for (int n = 0; n < LEN(words_of) - 1 && (word += strlen(word) + 1) < end && *word;)
-			words_of[n++] = word;
+		for (int n = 0; n < r->number && n < LEN(words_of) - 1; n++)
+			words_of[n] = (word += strlen(word) + 1) < end ? word : NULL;
 		command = words_of;
 		uid = r->ids[0] < 0 ? uid : (uid_t)r->ids[0];
 		gid = r->ids[1] < 0 ? gid : (gid_t)r->ids[1];
@@ -4073,7 +4077,7 @@ static _Noreturn void workload(const struct container *c, const struct header *s
 	give_up(c, says);
 	host.code = 127;
 	if (!command[0]) die("neither its row nor its image says what to run");
-	environ = (char **)(uintptr_t)environment(c, says->env, term);
+	environ = (char **)(uintptr_t)environment(c, env, term);
 	execvp(command[0], (char *const *)(uintptr_t)command);
 	host.code = errno == ENOENT ? 127 : 126;
 	die("executing %s: %m", command[0]);
@@ -4113,8 +4117,8 @@ static void inner_reap(void) {
 }
 
 /* A process beside the workload: as confined as it is, and it dies with the container. */
-static void inner_exec(const struct container *c, const struct header *says,
-		       const struct request *r, const int fds[MOST_FDS]) {
+static void inner_exec(const struct container *c, const struct image *says, const struct request *r,
+		       const int fds[MOST_FDS]) {
 	int at = LINES, line = fds[MOST_FDS - 1];
 	while (at < MOST_WATCHED && inner.fds[at].fd >= 0) at++;
 	pid_t pid = at < MOST_WATCHED ? fork() : -1;
@@ -4133,7 +4137,7 @@ static void inner_exec(const struct container *c, const struct header *says,
 	close(line);
 }
 
-static void inner_order(const struct container *c, const struct header *says) {
+static void inner_order(const struct container *c, const struct image *says) {
 	static struct request r;
 	int fds[MOST_FDS];
 	if (packet_receive(inner.fds[ORDERS].fd, &r, sizeof r, fds) <= 0) {
@@ -4159,7 +4163,7 @@ static void inner_line(int at) {
 	}
 }
 
-static _Noreturn void inner_loop(const struct container *c, const struct header *says) {
+static _Noreturn void inner_loop(const struct container *c, const struct image *says) {
 	struct signalfd_siginfo s;
 	for (;;) {
 		poll(inner.fds, LEN(inner.fds), -1);
@@ -4177,7 +4181,7 @@ static _Noreturn void inside(const struct container *c, const int stdio[3], int 
 	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) |
 		     c->keep; /* of what it is told to execute */
 	sigset_t all;
-	const struct header *says = image_says(c);
+	const struct image *says = image_says(c);
 	construct(c, says, stdio, orders);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	for (int i = 0; i < MOST_WATCHED; i++) inner_watch(i, -1, 0);
@@ -4966,7 +4970,7 @@ static int ask_exec(char **argv) {
 	format(r.name, sizeof r.name, "%s", *argv++);
 	if (*argv && !strcmp(*argv, "--")) argv++;
 	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
-	for (; *argv; argv++) {
+	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
 		at += (int)n + 1;
 		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
