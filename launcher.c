@@ -3288,7 +3288,10 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 	char text[2048]; /* words with a NUL behind each; of ASK_EXEC: its TERM first */
 };
 
-enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
+enum {
+	MOST_WORDS = 127,
+	MOST_FDS = 4
+}; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
 
 /* Sends a packet, with n descriptors. Returns 0 or -errno; -EAGAIN: nobody takes it now. unix(7) */
 static int packet_send(int to, const void *packet, size_t size, const int *fds, unsigned n) {
@@ -4044,7 +4047,7 @@ static void give_up(const struct container *c, const struct image *says) {
 static _Noreturn void workload(const struct container *c, const struct image *says,
 			       const struct request *r, const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
-	const char *words_of[64] = { NULL }, *term = r ? "TERM=linux" : NULL;
+	const char *words_of[MOST_WORDS + 1] = { NULL }, *term = r ? "TERM=linux" : NULL;
 	const char *const *command = c->command ? c->command : entry;
 	uid_t uid;
 	gid_t gid;
@@ -4056,8 +4059,11 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 	user_of(c, says, &uid, &gid);
 	if (r && r->kind == ASK_EXEC) {
 		const char *word = term = r->text, *end = r->text + sizeof r->text;
-		for (int n = 0; n < r->number && n < LEN(words_of) - 1; n++)
-			words_of[n] = (word += strlen(word) + 1) < end ? word : NULL;
+		for (int n = 0; n < r->number && n < LEN(words_of) - 1; n++) {
+			word += strlen(word) + 1;
+			if (word >= end) break;
+			words_of[n] = word;
+		}
 		command = words_of;
 		uid = r->ids[0] < 0 ? uid : (uid_t)r->ids[0];
 		gid = r->ids[1] < 0 ? gid : (gid_t)r->ids[1];
@@ -4973,7 +4979,7 @@ static int ask_exec(char **argv) {
 	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
 		at += (int)n + 1;
-		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
+		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1 || r.number == MOST_WORDS)
 			die("the command is longer than %d bytes", at);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
