@@ -3312,7 +3312,10 @@ static int packet_send(int to, const void *packet, size_t size, const int *fds, 
 	return sendmsg(to, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* Receives one, as recv(2), and its descriptors, which are the caller's; -1: there was none. */
+/*
+ * Receives one, as recv(2), and its descriptors, which are the caller's; -1: there was none. The
+ * length is that of the packet, which may be more than there was room for.
+ */
 static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_FDS]) {
 	union {
 		struct cmsghdr head;
@@ -3321,7 +3324,7 @@ static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_
 	struct iovec piece = { packet, size };
 	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control };
 	m.msg_controllen = sizeof control; /* the kernel closes what does not fit in */
-	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(from, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
 	struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
 	memset(fds, -1, sizeof(int[MOST_FDS]));
 	if (c && c->cmsg_type == SCM_RIGHTS)
@@ -4670,7 +4673,7 @@ struct happening { /* of `launcher events` */
 };
 
 struct reply { /* one packet from the supervisor, as long as its kind needs */
-	enum { REPLY_ROW, REPLY_EVENT, REPLY_BYTES, REPLY_END } kind;
+	enum { REPLY_ROW, REPLY_BYTES, REPLY_END, REPLY_EVENT } kind;
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;

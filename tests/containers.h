@@ -3,6 +3,8 @@
  */
 #define LOG_SIZE KiB(4)
 
+static const struct budget budget = { .restarts = 10000 }; /* many rows fail here, and for ever */
+
 enum {
 	STEADY, FOLLOWER, REMOTE, TICKER, ORPHANS, SPIN, STUBBORN, QUICK,
 	ONCE, FINE, FAILING, AGAIN, CRASH, HOG, FORKS, LARGE,
