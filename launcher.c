@@ -4768,10 +4768,11 @@ static const char *seconds(char buf[24], u64 ms) {
 	return buf;
 }
 
-/* Columns of the terminal on stdout; of anything else, as many as it takes. */
+/* Columns of the terminal on stdout, as far as a serial line knows; a file has many. */
 static size_t columns(void) {
-	struct winsize size = { .ws_col = 80 };
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? PATH_MAX : size.ws_col;
+	struct winsize size = { 0 };
+	int failed = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
+	return failed ? PATH_MAX : size.ws_col ? size.ws_col : 80;
 }
 
 static const char *const stat_names[NSTATS] = {
