@@ -1,4 +1,4 @@
-"""What tests/container and tests/boot share: TAP, and programs whose output is awaited."""
+"""What the tests share: TAP, programs whose output is awaited, cgroups where they are alone."""
 import os
 import re
 import select
@@ -95,6 +95,7 @@ def until(condition, seconds=5):
     return True
 
 
+CONTROLLERS = ('memory', 'pids', 'cpu', 'cpuset', 'blkio', 'hugetlb', 'devices')
 REST = (  # where each row of tests/containers.h comes to rest: name, state, note
     ('steady', 'up', ''), ('follower', 'up', ''), ('remote', 'up', ''), ('ticker', 'up', ''),
     ('orphans', 'up', ''), ('spin', 'up', ''), ('stubborn', 'up', ''), ('quick', 'up', ''),
@@ -116,6 +117,39 @@ def ps_rows(text):
     """`launcher ps` as a table: name -> (state, pid, note)."""
     rows = re.findall(r'^(\S+) +(\S+) +(\d+|-) +\S+ +\d+ +\S+ *(.*)$', text, re.M)
     return {name: (state, pid, remark) for name, state, pid, remark in rows}
+
+
+def hierarchies():
+    """The cgroup hierarchies that hold a controller of ours, whichever version they are of."""
+    if os.path.exists('/sys/fs/cgroup/cgroup.controllers'):
+        return ['/sys/fs/cgroup']
+    places = ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/' + name for name in CONTROLLERS]
+    return [place for place in places if os.path.isdir(place)]
+
+
+def own_cgroups(places):
+    """A cgroup in each of these hierarchies, for who binds it over them: there, it is alone. Returns their paths."""
+    mine = [f'{place}/launcher-test-{os.getpid()}' for place in places]
+    for place in mine:
+        os.mkdir(place)
+        for name in ('cpuset.cpus', 'cpuset.mems'):  # of v1: empty until somebody writes them
+            if place.startswith('/sys/fs/cgroup/cpuset/'):
+                shutil.copyfile(f'/sys/fs/cgroup/cpuset/{name}', f'{place}/{name}')
+        above = os.path.dirname(place)
+        if os.path.exists(above + '/cgroup.subtree_control'):
+            with open(above + '/cgroup.controllers') as have, open(above + '/cgroup.subtree_control', 'w') as file:
+                file.write(' '.join('+' + name for name in have.read().split() if name in (*CONTROLLERS, 'io')))
+    return mine
+
+
+def remove(place):
+    """Removes cgroups; False while the kernel is still burying their tasks."""
+    try:
+        for directory, _, _ in os.walk(place, topdown=False):
+            os.rmdir(directory)
+    except OSError:
+        return False
+    return True
 
 
 def probe(board, out):
