@@ -6738,7 +6738,10 @@ static void serve_save(struct client *c) {
 }
 
 static void serve_stop(struct client *c) {
-	if (instances[c->index].state == IS_DONE) client_end(c, 0, "");
+	if (instances[c->index].state == IS_DONE)
+		client_end(c, 0, "");
+	else if (instances[c->index].wanted)
+		client_end(c, 1, "somebody has started it again");
 }
 
 /* Answers when the container is up, has done its work already, or can't get there. */
