@@ -6334,6 +6334,7 @@ static enum state abandon(struct instance *i) {
 static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->wanted = NO;
+	i->sick = NULL;
 	i->look = 0;
 	set_paused(i, NO);
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
@@ -6347,9 +6348,12 @@ static enum state terminate(struct instance *i) {
 
 /* It lives, and does not do what it should: ended like one that somebody stops, it has failed. */
 static enum state fail(struct instance *i) {
-	say("%s: %s", row_of(i)->name, i->sick);
-	record(i, "unhealthy", i->sick, now());
-	return terminate(i);
+	const char *why = i->sick;
+	say("%s: %s", row_of(i)->name, why);
+	record(i, "unhealthy", why, now());
+	enum state next = terminate(i);
+	i->sick = why;
+	return next;
 }
 
 static enum state want(struct instance *i) {
