@@ -6772,11 +6772,11 @@ static int runs(const struct instance *i) {
 /* What PID 1 of the container does; its stdio and line come with it. */
 static int do_inside(struct instance *i, const struct request *r, const int *fds) {
 	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
-	for (int k = 0; k < n && !failed; k++) failed = fds[k] < 0 ? -EINVAL : 0;
 	if (failed) return failed;
+	for (int k = 0; k < n; k++) failed = fds[k] < 0 ? -EBADF : failed;
 	if (r->kind == ASK_KILL && r->number == SIGKILL)
 		signal_task(i, SIGKILL);
-	else
+	else if (!failed)
 		failed = packet_send(i->orders, r, sizeof *r, fds, (unsigned)n);
 	return failed ? cgroup_failed(row_of(i)->name, "its PID 1", failed) : 0;
 }
