@@ -4320,7 +4320,8 @@ static void inner_order(const struct container *c, const struct header *says) {
 static void inner_line(int at) {
 	unsigned char signal = 0;
 	ssize_t n = recv(inner.fds[at].fd, &signal, 1, MSG_DONTWAIT);
-	kill(-inner.pids[at], n == 1 ? signal : SIGKILL);
+	int what = n == 1 ? signal : SIGKILL;
+	if (kill(-inner.pids[at], what)) kill(inner.pids[at], what); /* before its setsid */
 	if (n != 1) {
 		close(inner.fds[at].fd);
 		inner_watch(at, -1, 0);
