@@ -6451,6 +6451,7 @@ static void on_health(struct instance *i, const char *why) {
 /* The health command has ended, if it could be executed. */
 static void on_line(struct instance *i) {
 	unsigned char status[2];
+	if (i->line < 0) return; /* its container has ended, in the same turn of the loop */
 	ssize_t n = recv(i->line, status, sizeof status, MSG_DONTWAIT);
 	if (n == 1) on_health(i, *status ? "not healthy: its health command fails" : NULL);
 	if (n <= 0 && errno != EAGAIN) on_health(i, "not healthy: no health command can run");
