@@ -5992,6 +5992,7 @@ static const char *const state_names[] = {
 enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { HANGS = 10 };      /* attempts to kill, after which it is said that this does not help */
 enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
+enum { MOST_WORDS = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
 struct instance {
 	enum state state;
@@ -6512,7 +6513,9 @@ static void look(struct instance *i) {
 static void on_notify(struct instance *i) {
 	char text[512];
 	ssize_t n;
-	while (i->notify >= 0 && (n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) >= 0) {
+	for (int k = 0; k < MOST_WORDS; k++) {
+		if (i->notify < 0) return;
+		if ((n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) < 0) return;
 		text[n] = '\0';
 		for (char *line = text, *next; line; line = next) {
 			if ((next = strchr(line, '\n'))) *next++ = '\0';
