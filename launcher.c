@@ -6696,7 +6696,7 @@ static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
 	for (; c->index < NCONTAINERS; c->index++) {
 		row_fill(&reply.row, &instances[c->index]);
-		if (!client_send(c, &reply, sizeof reply)) return;
+		if (!client_send(c, &reply, offsetof(struct reply, row) + sizeof reply.row)) return;
 	}
 	client_end(c, 0, "");
 }
