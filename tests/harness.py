@@ -1,8 +1,10 @@
 """What tests/container and tests/boot share: TAP, and programs whose output is awaited."""
+import glob
 import os
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -95,6 +97,7 @@ def until(condition, seconds=5):
     return True
 
 
+CONTROLLERS = ('memory', 'pids', 'cpu', 'cpuset', 'blkio', 'hugetlb', 'devices')
 REST = (  # where each row of tests/containers.h comes to rest: name, state, note
     ('steady', 'up', ''), ('follower', 'up', ''), ('remote', 'up', ''), ('ticker', 'up', ''),
     ('orphans', 'up', ''), ('spin', 'up', ''), ('stubborn', 'up', ''), ('quick', 'up', ''),
@@ -116,6 +119,98 @@ def ps_rows(text):
     """`launcher ps` as a table: name -> (state, pid, note)."""
     rows = re.findall(r'^(\S+) +(\S+) +(\d+|-) +\S+ +\d+ +\S+ *(.*)$', text, re.M)
     return {name: (state, pid, remark) for name, state, pid, remark in rows}
+
+
+def hierarchies():
+    """The cgroup hierarchies that hold a controller of ours, whichever version they are of."""
+    if os.path.exists('/sys/fs/cgroup/cgroup.controllers'):
+        return ['/sys/fs/cgroup']
+    places = ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/' + name for name in CONTROLLERS]
+    return [place for place in places if os.path.isdir(place)]
+
+
+def own_cgroups(places):
+    """A cgroup in each of these hierarchies, for who binds it over them: there, it is alone. Returns their paths."""
+    mine = [f'{place}/launcher-test-{os.getpid()}' for place in places]
+    for place in mine:
+        os.mkdir(place)
+        for name in ('cpuset.cpus', 'cpuset.mems'):  # of v1: empty until somebody writes them
+            if place.startswith('/sys/fs/cgroup/cpuset/'):
+                shutil.copyfile(f'/sys/fs/cgroup/cpuset/{name}', f'{place}/{name}')
+        above = os.path.dirname(place)
+        if os.path.exists(above + '/cgroup.subtree_control'):
+            with open(above + '/cgroup.controllers') as have, open(above + '/cgroup.subtree_control', 'w') as file:
+                file.write(' '.join('+' + name for name in have.read().split() if name in (*CONTROLLERS, 'io')))
+    return mine
+
+
+def remove(place):
+    """Removes cgroups; False while the kernel is still burying their tasks."""
+    try:
+        for directory, _, _ in os.walk(place, topdown=False):
+            os.rmdir(directory)
+    except OSError:
+        return False
+    return True
+
+
+def isolate():
+    """
+    Goes on in namespaces and cgroups of our own, so that we neither see nor disturb what else is
+    supervised here: in the program, run again by itself, this returns; in this one it does not.
+    """
+    if 'TEST_CGROUPS' in os.environ:
+        subprocess.run(['mount', '--make-rprivate', '/'], check=True)
+        for place in os.environ['TEST_CGROUPS'].split():
+            subprocess.run(['mount', '--bind', place, os.path.dirname(place)], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'none', '/run'], check=True)
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    mine = own_cgroups(hierarchies())
+    try:
+        code = subprocess.run(
+            ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+             sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]],
+            env={'PATH': os.environ['PATH'], 'TEST_CGROUPS': ' '.join(mine)}).returncode
+    finally:
+        for place in mine:
+            until(lambda: remove(place))
+    sys.exit(code)
+
+
+def cgroups():
+    """All cgroups below the tops that are ours."""
+    return sorted(directory for top in hierarchies() for directory, _, _ in os.walk(top)
+                  if directory != top)
+
+
+def processes():
+    """Command lines of all processes here that live, but this one."""
+    found = {}
+    for path in glob.glob('/proc/[0-9]*'):
+        try:
+            with open(path + '/stat') as file:
+                state = file.read().rpartition(')')[2].split()[0]
+            with open(path + '/cmdline') as file:
+                found[int(path[6:])] = file.read().replace('\0', ' ')
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state == 'Z':
+            del found[int(path[6:])]
+    found.pop(os.getpid(), None)
+    return found
+
+
+def traces():
+    """All that a launcher could have left behind."""
+    with open('/proc/mounts') as file:
+        mounts = [line for line in file if 'launcher-run' in line or '/run/launcher' in line]
+    return [*processes().values(), *glob.glob('/run/launcher*'), *cgroups(), *mounts]
+
+
+def clean(what):
+    until(lambda: not traces())
+    equal(traces(), [], f'nothing is left after {what}')
 
 
 def probe(board, out):
