@@ -3289,7 +3289,7 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 };
 
 enum {
-	MOST_WORDS = 127,
+	MOST_ARGS = 127,
 	MOST_FDS = 4
 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
 
@@ -4050,7 +4050,7 @@ static void give_up(const struct container *c, const struct image *says) {
 static _Noreturn void workload(const struct container *c, const struct image *says,
 			       const struct request *r, const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
-	const char *words_of[MOST_WORDS + 1] = { NULL }, *term = r ? "TERM=linux" : NULL;
+	const char *words_of[MOST_ARGS + 1] = { NULL }, *term = r ? "TERM=linux" : NULL;
 	const char *const *command = c->command ? c->command : entry;
 	uid_t uid;
 	gid_t gid;
@@ -4097,7 +4097,7 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
  * line for each process that was asked for. Through a line go: to us the signals for the process,
  * or the end of who wants it; from us its last words if it could not be executed, then its status.
  */
-enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 8 };
+enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 8 + 1 }; /* the last: for health */
 
 static struct {
 	struct pollfd fds[MOST_WATCHED];
@@ -4128,9 +4128,9 @@ static void inner_reap(void) {
 /* A process beside the workload: as confined as it is, and it dies with the container. */
 static void inner_exec(const struct container *c, const struct image *says, const struct request *r,
 		       const int fds[MOST_FDS]) {
-	int at = LINES, line = fds[MOST_FDS - 1];
-	while (at < MOST_WATCHED && inner.fds[at].fd >= 0) at++;
-	pid_t pid = at < MOST_WATCHED ? fork() : -1;
+	int at = LINES, line = fds[MOST_FDS - 1], most = MOST_WATCHED - (r->kind == ASK_EXEC);
+	while (at < most && inner.fds[at].fd >= 0) at++;
+	pid_t pid = at < most ? fork() : -1;
 	if (!pid) {
 		host.report = line;
 		host.code = 125;
@@ -4140,7 +4140,7 @@ static void inner_exec(const struct container *c, const struct image *says, cons
 		inner_watch(at, line, pid);
 		return;
 	}
-	const char *why = words("a process in it: %s", strerror(at < MOST_WATCHED ? errno : EBUSY));
+	const char *why = words("a process in it: %s", strerror(at < most ? errno : EBUSY));
 	packet_send(line, why, strlen(why), NULL, 0);
 	packet_send(line, "\x7d", 1, NULL, 0); /* 125 */
 	close(line);
@@ -4165,7 +4165,8 @@ static void inner_order(const struct container *c, const struct image *says) {
 static void inner_line(int at) {
 	unsigned char signal = 0;
 	ssize_t n = recv(inner.fds[at].fd, &signal, 1, MSG_DONTWAIT);
-	kill(-inner.pids[at], n == 1 ? signal : SIGKILL);
+	int what = n == 1 ? signal : SIGKILL;
+	if (kill(-inner.pids[at], what)) kill(inner.pids[at], what); /* before its setsid */
 	if (n != 1) {
 		close(inner.fds[at].fd);
 		inner_watch(at, -1, 0);
@@ -4983,7 +4984,7 @@ static int ask_exec(char **argv) {
 	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
 		at += (int)n + 1;
-		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1 || r.number == MOST_WORDS)
+		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1 || r.number == MOST_ARGS)
 			die("the command is longer than %d bytes", at);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
@@ -5834,6 +5835,7 @@ static const char *const state_names[] = {
 enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { HANGS = 10 };      /* attempts to kill, after which it is said that this does not help */
 enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
+enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
 struct instance {
 	enum state state;
@@ -6192,12 +6194,12 @@ static enum state terminate(struct instance *i) {
 
 /* It lives, and does not do what it should: ended like one that somebody stops, it has failed. */
 static enum state fail(struct instance *i) {
-	say("%s: %s", row_of(i)->name, i->sick);
-	record(i, "unhealthy", i->sick, now());
 	const char *why = i->sick;
-	terminate(i);
+	say("%s: %s", row_of(i)->name, why);
+	record(i, "unhealthy", why, now());
+	enum state next = terminate(i);
 	i->sick = why;
-	return IS_STOPPING;
+	return next;
 }
 
 static enum state want(struct instance *i) {
@@ -6293,6 +6295,7 @@ static void on_health(struct instance *i, const char *why) {
 /* The health command has ended, if it could be executed. */
 static void on_line(struct instance *i) {
 	unsigned char status[2];
+	if (i->line < 0) return; /* its container has ended, in the same turn of the loop */
 	ssize_t n = recv(i->line, status, sizeof status, MSG_DONTWAIT);
 	if (n == 1) on_health(i, *status ? "not healthy: its health command fails" : NULL);
 	if (n <= 0 && errno != EAGAIN) on_health(i, "not healthy: no health command can run");
@@ -6353,7 +6356,9 @@ static void look(struct instance *i) {
 static void on_notify(struct instance *i) {
 	char text[512];
 	ssize_t n;
-	while (i->notify >= 0 && (n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) >= 0) {
+	for (int k = 0; k < MOST_NOTICES; k++) {
+		if (i->notify < 0) return;
+		if ((n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) < 0) return;
 		text[n] = '\0';
 		for (char *line = text, *next; line; line = next) {
 			if ((next = strchr(line, '\n'))) *next++ = '\0';
@@ -6534,7 +6539,7 @@ static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
 	for (; c->index < NCONTAINERS; c->index++) {
 		row_fill(&reply.row, &instances[c->index]);
-		if (!client_send(c, &reply, sizeof reply)) return;
+		if (!client_send(c, &reply, offsetof(struct reply, row) + sizeof reply.row)) return;
 	}
 	client_end(c, 0, "");
 }
@@ -6585,7 +6590,10 @@ static void serve_save(struct client *c) {
 }
 
 static void serve_stop(struct client *c) {
-	if (instances[c->index].state == IS_DONE) client_end(c, 0, "");
+	if (instances[c->index].state == IS_DONE)
+		client_end(c, 0, "");
+	else if (instances[c->index].wanted)
+		client_end(c, 1, "somebody has started it again");
 }
 
 /* Answers when the container is up, has done its work already, or can't get there. */
@@ -6612,11 +6620,11 @@ static int runs(const struct instance *i) {
 /* What PID 1 of the container does; its stdio and line come with it. */
 static int do_inside(struct instance *i, const struct request *r, const int *fds) {
 	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
-	for (int k = 0; k < n && !failed; k++) failed = fds[k] < 0 ? -EINVAL : 0;
 	if (failed) return failed;
+	for (int k = 0; k < n; k++) failed = fds[k] < 0 ? -EBADF : failed;
 	if (r->kind == ASK_KILL && r->number == SIGKILL)
 		signal_task(i, SIGKILL);
-	else
+	else if (!failed)
 		failed = packet_send(i->orders, r, sizeof *r, fds, (unsigned)n);
 	return failed ? cgroup_failed(row_of(i)->name, "its PID 1", failed) : 0;
 }

@@ -1,8 +1,10 @@
 """What the tests share: TAP, programs whose output is awaited, cgroups where they are alone."""
+import glob
 import os
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -150,6 +152,65 @@ def remove(place):
     except OSError:
         return False
     return True
+
+
+def isolate():
+    """
+    Goes on in namespaces and cgroups of our own, so that we neither see nor disturb what else is
+    supervised here: in the program, run again by itself, this returns; in this one it does not.
+    """
+    if 'TEST_CGROUPS' in os.environ:
+        subprocess.run(['mount', '--make-rprivate', '/'], check=True)
+        for place in os.environ['TEST_CGROUPS'].split():
+            subprocess.run(['mount', '--bind', place, os.path.dirname(place)], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'none', '/run'], check=True)
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    mine = own_cgroups(hierarchies())
+    try:
+        code = subprocess.run(
+            ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+             sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]],
+            env={'PATH': os.environ['PATH'], 'TEST_CGROUPS': ' '.join(mine)}).returncode
+    finally:
+        for place in mine:
+            until(lambda: remove(place))
+    sys.exit(code)
+
+
+def cgroups():
+    """All cgroups below the tops that are ours."""
+    return sorted(directory for top in hierarchies() for directory, _, _ in os.walk(top)
+                  if directory != top)
+
+
+def processes():
+    """Command lines of all processes here that live, but this one."""
+    found = {}
+    for path in glob.glob('/proc/[0-9]*'):
+        try:
+            with open(path + '/stat') as file:
+                state = file.read().rpartition(')')[2].split()[0]
+            with open(path + '/cmdline') as file:
+                found[int(path[6:])] = file.read().replace('\0', ' ')
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if state == 'Z':
+            del found[int(path[6:])]
+    found.pop(os.getpid(), None)
+    return found
+
+
+def traces():
+    """All that a launcher could have left behind."""
+    with open('/proc/mounts') as file:
+        mounts = [line for line in file if 'launcher-run' in line or '/run/launcher' in line]
+    return [*processes().values(), *glob.glob('/run/launcher*'), *cgroups(), *mounts]
+
+
+def clean(what):
+    until(lambda: not traces())
+    equal(traces(), [], f'nothing is left after {what}')
 
 
 def probe(board, out):
