@@ -832,10 +832,7 @@ static const char *parent_of(const char *path) {
 	return words("%.*s", slash ? (int)(slash - path) : 0, path);
 }
 
-/*
- * Opens path below dir; every name but the last is a real directory, and the last no link. O_CREAT:
- * each that is missing becomes a directory.
- */
+/* Opens path below dir, by way of directories, never of a link. O_CREAT: makes what is missing. */
 static int path_open(int dir, const char *path, int flags) {
 	char name[NAME_MAX + 1];
 	struct stat st;
@@ -904,17 +901,14 @@ static int word_in(const char *words, const char *word) {
 	return 0;
 }
 
-/*
- * Calls visit(dir, name) for each name in the directory until that returns non-zero, and gives it
- * back. An entry, getdents(2), has its length at 16 and its name at 19.
- */
+/* Calls visit(dir, name) for each name in it until that returns non-zero, and gives that back. */
 static int dir_each(int dir, int (*visit)(int dir, const char *name)) {
 	_Alignas(u64) char buf[2048];
 	ssize_t n;
 	int stop = 0;
 	lseek(dir, 0, SEEK_SET);
 	while (!stop && (n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
-		unsigned short step;
+		unsigned short step; /* getdents(2): at 16; the name is at 19 */
 		for (char *p = buf; !stop && p < buf + n; p += step) {
 			const char *name = p + 19;
 			memcpy(&step, p + 16, sizeof step);
@@ -2213,7 +2207,7 @@ static const char *knob_asked(const struct knob *k, const void *row, int version
 	return text;
 }
 
-/* Names the knob's file in that cgroup. Returns the directory that path starts from; -1: no file. */
+/* Names the knob's file in that cgroup. Returns the directory that it starts from; -1: no file. */
 static int knob_given(const struct knob *k, const char *name, const struct container *c,
 		      char path[96]) {
 	int version = cgroup.version[k->need], dir = cgroup.base[version == 2 ? CG_V2 : k->need];
@@ -2224,7 +2218,6 @@ static int knob_given(const struct knob *k, const char *name, const struct conta
 	return *file && !faccessat(dir, path, F_OK, 0) ? dir : -1;
 }
 
-/* What a row tolerates that can do without the knob. */
 static enum need knob_need(const struct knob *k) { return k->kind == A_SWAP ? NEED_SWAP : k->need; }
 
 /* What is asked can't be had. That is no error if there is no swap, or a twin of the knob. */
@@ -2330,27 +2323,19 @@ static int controller_needed(int controller) {
 	return needed;
 }
 
-static int bpf(int command, union bpf_attr *attr, size_t size) {
-	long result = syscall(SYS_bpf, command, attr, size);
-	return result < 0 ? -errno : (int)result;
-}
-
 /* Gives our cgroups a controller of v2: those above have to hand it down. */
 static int v2_open(int controller) {
 	union bpf_attr attr = { .query = { .target_fd = (unsigned)cgroup.base[CG_V2],
 					   .attach_type = BPF_CGROUP_DEVICE } };
 	char plus[16];
 	if (controller == NEED_DEVICES) /* no controller, but programs */
-		return bpf(BPF_PROG_QUERY, &attr, sizeof attr.query);
+		return (int)syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof attr.query);
 	format(plus, sizeof plus, "+%s", controllers[controller].v2);
 	file_write(cgroup.base[CG_V2], "../cgroup.subtree_control", plus);
 	return file_write(cgroup.base[CG_V2], "cgroup.subtree_control", plus);
 }
 
-/*
- * Finds the controllers, where every distribution mounts them; any may be missing afterwards. Our
- * cgroups go below the one of that name, or "." for the top.
- */
+/* Finds the controllers: any may be missing. Our cgroups go below that of `name`, "." the top. */
 static void cgroup_open(const char *name) {
 	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cgroup.name = name;
@@ -2379,17 +2364,16 @@ static void cgroup_open(const char *name) {
 /* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
 static int device_number(const struct device *d, mode_t *type, dev_t *number) {
 	struct stat st;
+	dev_t named = makedev((unsigned)d->major, (unsigned)d->minor);
 	int missing = stat(d->path, &st) ? errno : 0;
+	const char *why = missing && (missing != ENOENT || !d->type) ? strerror(missing) : NULL;
 	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
-	*number = missing ? makedev((unsigned)d->major, (unsigned)d->minor) : st.st_rdev;
-	if (missing == ENOENT && d->type) return 0;
-	int named = !d->type || (*type == (d->type == 'b' ? S_IFBLK : S_IFCHR) &&
-				 *number == makedev((unsigned)d->major, (unsigned)d->minor));
-	if (!missing && named && (*type == S_IFCHR || *type == S_IFBLK)) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path,
-	       missing ? strerror(missing)
-	       : named ? "it is no device"
-		       : "it is not the device that the policy names");
+	*number = missing ? named : st.st_rdev;
+	if (!why && d->type && (*number != named || (*type == S_IFBLK) != (d->type == 'b')))
+		why = "it is not the device that the policy names";
+	if (!why && *type != S_IFCHR && *type != S_IFBLK) why = "it is no device";
+	if (!why) return 0;
+	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path, why);
 	return missing ? -missing : -ENODEV;
 }
 
@@ -2454,14 +2438,16 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 				.insn_cnt = (unsigned)(p - program),
 				.insns = (uintptr_t)program,
 				.license = (uintptr_t) "ISC" };
-	int fd = bpf(BPF_PROG_LOAD, &attr, offsetof(union bpf_attr, log_level));
-	if (fd < 0) return fd;
+	size_t size = offsetof(union bpf_attr, log_level);
+	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, size);
+	if (fd < 0) return -errno;
 	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
 				 .attach_type = BPF_CGROUP_DEVICE };
 	/* Without a flag it is the only one: at once it takes the place of an older one. */
-	int failed = bpf(BPF_PROG_ATTACH, &attr, offsetof(union bpf_attr, replace_bpf_fd));
+	size = offsetof(union bpf_attr, replace_bpf_fd);
+	int failed = syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, size) ? -errno : 0;
 	close(dir);
 	close(fd);
 	return failed;
@@ -2980,10 +2966,7 @@ static int filter_load(struct filter *f) {
 	return failed ? -errno : 0;
 }
 
-/*
- * From now on this process, and what it forks, can make only these system calls: any other one ends
- * it. Returns 0 or -errno: -EINVAL from a kernel without CONFIG_SECCOMP_FILTER. seccomp(2)
- */
+/* Any other system call ends this process. -EINVAL: a kernel without CONFIG_SECCOMP_FILTER. */
 static int filter_only(const char *calls) {
 	filter = (struct filter){ .refusal = SECCOMP_RET_KILL_PROCESS,
 				  .unknown = SECCOMP_RET_KILL_PROCESS };
@@ -2992,9 +2975,8 @@ static int filter_only(const char *calls) {
 }
 
 /*
- * The same for a workload with the groups of calls that its row names. What it may not is EPERM;
- * what is newer than all that we know ENOSYS, and so is clone3, whose flags no filter can see: then
- * libc does without.
+ * For a workload with these groups of calls. What it may not is EPERM; what is newer than all that
+ * we know ENOSYS, and so is clone3, whose flags no filter can see: then libc does without.
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
@@ -5079,7 +5061,8 @@ static struct {
 	int missing; /* what is asked, and can't be had */
 } checked;
 
-/* Does this kernel have it? */
+#define CHECK_LINE "%-12s %-18s %-16s %-9s %s\n"
+
 static int feature_given(const struct feature *f) {
 	char text[64];
 	if (f->need == NEED_DEVICES) return cgroup.version[NEED_DEVICES];
@@ -5119,8 +5102,7 @@ static void check_print(const struct container *c, const char *what, const char 
 	if (option('j'))
 		print_end();
 	else
-		print("%-12s %-18s %-16s %-9s %s\n", c->name, what, asked, word,
-		      state ? "" : takes);
+		print(CHECK_LINE, c->name, what, asked, word, state ? "" : takes);
 }
 
 /* What becomes of the knob here; NULL: it is missing. */
@@ -5152,7 +5134,6 @@ static void check_container(const struct container *c, const char *probe) {
 	}
 }
 
-/* A file with the configuration of a kernel. */
 static void config_open(const char *path) {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -5179,17 +5160,14 @@ static int ask_check(char **argv) {
 		cgroup_open(".");
 		for (int i = 0; i < NCONTROLLERS; i++) mkdirat(cgroup.base[i], probe, 0755);
 	}
-	if (!option('j'))
-		print("%-12s %-18s %-16s %-9s %s\n", "CONTAINER", "KNOB", "ASKED", "STATE",
-		      "TAKES");
+	if (!option('j')) print(CHECK_LINE, "CONTAINER", "KNOB", "ASKED", "STATE", "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c) check_container(c, probe);
-	for (int i = 0; i < LEN(interfaces) && !checked.config; i++)
-		check_print(&kernel, interfaces[i].name, "yes",
-			    syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS
-				? "emulated"
-				: "given",
+	for (int i = 0; i < LEN(interfaces) && !checked.config; i++) {
+		int lacks = syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS;
+		check_print(&kernel, interfaces[i].name, "yes", lacks ? "emulated" : "given",
 			    interfaces[i].since, NEEDS);
+	}
 	if (!checked.config) cgroup_remove(probe);
 	return !!checked.missing;
 }
