@@ -4896,18 +4896,13 @@ static void save_bytes(const void *from, size_t n) {
 	}
 }
 
-static void save_zeros(size_t n) {
-	static const char zeros[2 * TAR_BLOCK];
-	save_bytes(zeros, n);
-}
+static void save_padding(u64 size) { save_bytes(tar_zeros, -size & (TAR_BLOCK - 1)); }
 
 /* Keeps the path of the entry for later. Returns where it is. */
 static size_t save_name(char kind) {
-	size_t at = saver.names_end, n = strlen(saver.path) + 1;
-	if (n + 1 > NAMES - at) save_die("more than %d MiB of names", NAMES >> 20);
-	saver.names[at] = kind;
-	memcpy(saver.names + at + 1, saver.path, n);
-	saver.names_end += n + 1;
+	size_t at = saver.names_end;
+	saver.names_end += format(saver.names + at, NAMES - at, "%c%s", kind, saver.path) + 1;
+	if (saver.names_end == NAMES) save_die("more than %d MiB of names", NAMES >> 20);
 	return at;
 }
 
@@ -4922,16 +4917,6 @@ static void save_record(const char *key, const char *name, const void *value, si
 	memcpy(to, value, size);
 	to[size] = '\n';
 	saver.pax_size += n + digits;
-}
-
-static void save_attributes(int fd) {
-	static char list[PAX_MAX], value[PAX_MAX];
-	ssize_t n = flistxattr(fd, list, sizeof list);
-	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
-		ssize_t size = fgetxattr(fd, name, value, sizeof value);
-		if (size < 0) save_die("%s: attribute %s: %m", saver.path, name);
-		save_record("SCHILY.xattr.", name, value, size);
-	}
 }
 
 /* Octal digits, or the number itself where they are too few: the first byte tells, 0x80. */
@@ -4970,15 +4955,22 @@ static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64
 	save_bytes(h, TAR_BLOCK);
 }
 
-/* Writes the header of an entry, with an extended one in front if it needs that. */
-static void save_entry(const struct stat *st, char type, const char *link, u64 size) {
+/* Writes the header of an entry, behind an extended one if it needs that. fd: for attributes. */
+static void save_entry(int fd, const struct stat *st, char type, const char *link, u64 size) {
+	static char list[PAX_MAX], value[PAX_MAX];
 	char h[TAR_BLOCK] = { 0 }, extended[TAR_BLOCK] = "PaxHeader";
+	ssize_t n = fd < 0 ? 0 : flistxattr(fd, list, sizeof list), got;
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		if ((got = fgetxattr(fd, name, value, sizeof value)) < 0)
+			save_die("%s: attribute %s: %m", saver.path, name);
+		save_record("SCHILY.xattr.", name, value, got);
+	}
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
 	if (saver.pax_size) {
 		save_header(extended, 'x', st, saver.pax_size);
 		save_bytes(saver.pax, saver.pax_size);
-		save_zeros(-saver.pax_size & (TAR_BLOCK - 1));
+		save_padding(saver.pax_size);
 		saver.pax_size = 0;
 	}
 	save_header(h, type, st, size);
@@ -4986,93 +4978,79 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
 static const char *save_link(const struct stat *st) {
-	unsigned at = (unsigned)(st->st_ino * 2654435761U) % LINKS;
-	for (unsigned i = 0; i < LINKS; i++, at = (at + 1) % LINKS) {
-		struct link *l = &saver.links[at];
-		if (!l->name) {
-			*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
-			return NULL;
-		}
-		if (l->inode == st->st_ino && l->device == st->st_dev)
+	unsigned hash = (unsigned)(st->st_ino * 2654435761U);
+	for (unsigned i = 0; i < LINKS; i++) {
+		struct link *l = &saver.links[(hash + i) % LINKS];
+		if (l->name && l->inode == st->st_ino && l->device == st->st_dev)
 			return saver.names + l->name + 1;
+		if (l->name) continue;
+		*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
+		return NULL;
 	}
 	save_die("more than %d files with several names", LINKS);
 }
 
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
 static void save_data(int fd, u64 size) {
-	int cut = NO;
+	ssize_t got = 1;
 	for (u64 at = 0, n; at < size; at += n) {
 		n = min(size - at, sizeof saver.data);
-		ssize_t got = read(fd, saver.data, n);
-		if (got < 0) save_die("%s: %m", saver.path);
-		if (!got) memset(saver.data, 0, n);
-		cut |= !got;
+		if (got && (got = read(fd, saver.data, n)) < 0) save_die("%s: %m", saver.path);
+		if (!got) memset(saver.data, 0, n); /* it is shorter now */
 		n = got ? (u64)got : n;
 		save_bytes(saver.data, n);
 	}
-	saver.changed += cut;
-	save_zeros(-size & (TAR_BLOCK - 1));
+	saver.changed += !got;
+	save_padding(size);
 }
 
-/* Saves a file or directory, if it still is one. A directory is walked later. */
-static void save_open(int dir, const char *name) {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat st;
-	const char *other;
-	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-		saver.changed++;
-	} else if (S_ISDIR(st.st_mode)) {
-		save_attributes(fd);
-		save_entry(&st, '5', "", 0);
-		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
-			save_name('d');
-	} else if (st.st_nlink > 1 && (other = save_link(&st))) {
-		save_entry(&st, '1', other, 0);
-	} else {
-		save_attributes(fd);
-		save_entry(&st, '0', "", st.st_size);
-		save_data(fd, st.st_size);
-	}
-	if (fd >= 0) close(fd);
-}
-
-/* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
+/*
+ * Saves one entry of the directory that is walked; one that is a directory is walked later. Sockets
+ * and device nodes are not saved.
+ */
 static int save_one(int dir, const char *name) {
 	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
+	const char *other = NULL;
 	struct stat st;
+	int fd = -1, gone = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+	mode_t kind = gone ? 0 : st.st_mode & S_IFMT;
 	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (kind == S_IFREG || kind == S_IFDIR) {
+		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		gone = fd < 0 || fstat(fd, &st) || (st.st_mode & S_IFMT) != kind;
+	}
+	if (gone) {
 		saver.changed++;
-	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-		save_open(dir, name);
-	else if (S_ISLNK(st.st_mode) && readlinkat(dir, name, link, sizeof link - 1) > 0)
-		save_entry(&st, '2', link, 0);
-	else if (S_ISFIFO(st.st_mode))
-		save_entry(&st, '6', "", 0);
+	} else if (kind == S_IFDIR) {
+		save_entry(fd, &st, '5', "", 0);
+		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
+			save_name('d');
+	} else if (kind == S_IFREG && st.st_nlink > 1 && (other = save_link(&st))) {
+		save_entry(-1, &st, '1', other, 0);
+	} else if (kind == S_IFREG) {
+		save_entry(fd, &st, '0', "", st.st_size);
+		save_data(fd, st.st_size);
+	} else if (kind == S_IFLNK && readlinkat(dir, name, link, sizeof link - 1) > 0) {
+		save_entry(-1, &st, '2', link, 0);
+	} else if (kind == S_IFIFO) {
+		save_entry(-1, &st, '6', "", 0);
+	}
+	if (fd >= 0) close(fd);
 	return 0;
 }
 
-static void save_children(const char *path) {
-	int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
-	if (fd < 0) {
-		saver.changed++;
-		return;
-	}
-	saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s/", path) : 0;
-	dir_each(fd, save_one);
-	close(fd);
-}
-
-/* Walks the tree, directory by directory, as they are found. */
 static _Noreturn void save(void) {
-	format(saver.path, sizeof saver.path, ".");
-	save_open(saver.root, ".");
-	for (char *name = saver.names; name < saver.names + saver.names_end;
-	     name += strlen(name) + 1)
-		if (*name == 'd') save_children(name + 1);
-	save_zeros(2 * TAR_BLOCK);
+	save_one(saver.root, ".");
+	for (char *p = saver.names; p < saver.names + saver.names_end; p += strlen(p) + 1) {
+		int dir = *p == 'd' ? path_open(saver.root, p + 1, O_RDONLY | O_DIRECTORY) : -1;
+		saver.changed += *p == 'd' && dir < 0;
+		if (dir < 0) continue;
+		saver.path_at = strcmp(p + 1, ".") ? format(saver.path, PATH_MAX, "%s/", p + 1) : 0;
+		dir_each(dir, save_one);
+		close(dir);
+	}
+	save_bytes(tar_zeros, sizeof tar_zeros);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
 	save_end(0, "");
