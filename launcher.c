@@ -955,23 +955,21 @@ enum { READ_AHEAD = 128 << 10 }; /* of an image without chunks */
 enum { KEY_NUMBER = 8, SIGNATURE_SIZE = crypto_sign_ed25519_BYTES };
 
 struct image {
-	int fd;                 /* of a file or device; or -1: */
-	const uint8_t *memory;  /* it is a part of this program */
-	int device;             /* it may be larger than what was written to it */
-	u64 size, body;         /* of the file; where what follows the header begins in it */
-	u64 next, stop;         /* where the next read begins, where the last one ends */
-	size_t skip;            /* of the next chunk: what belongs to the shard before */
-	uint8_t *in, *out;      /* compressed bytes; HISTORY and decoded ones */
-	size_t in_at, in_end;   /* what is read and not used yet */
-	size_t out_at, out_end; /* what is decoded and not used yet */
-	u64 offset;             /* in the file, of in[in_at] */
-	unsigned frames;        /* seen so far */
+	int fd;                /* of a file or device; or -1: */
+	const uint8_t *memory; /* it is a part of this program */
+	int device;            /* it may be larger than what was written to it */
+	u64 size, body;        /* of the file; where what follows the header begins in it */
+	u64 next, stop;        /* where the next read begins, where the last one ends */
+	size_t skip;           /* of the next chunk: what belongs to the shard before */
+	uint8_t *in, *out;     /* compressed bytes; HISTORY and decoded ones */
+	size_t in_at, in_end, out_at, out_end; /* what of them is not used yet */
+	u64 offset;                            /* in the file, of in[in_at] */
+	unsigned frames;                       /* seen so far */
 	enum { IN_NONE, IN_STANDARD, IN_LEGACY } inside;
-	unsigned flags; /* of the frame */
-	size_t block_max;
-	u64 frame_size, made; /* bytes that the frame promises, or all; has given */
-	XXH32_state_t hash;   /* of the frame's content */
-	struct {              /* a block that is decoded in pieces */
+	size_t block_max, flags; /* of the frame */
+	u64 frame_size, made;    /* bytes that the frame promises, or all; has given */
+	XXH32_state_t hash;      /* of the frame's content */
+	struct {                 /* a block that is decoded in pieces */
 		int on;
 		size_t left, room;  /* compressed bytes to come; bytes that it may still give */
 		size_t copy;        /* bytes still to copy, of the latest literals or match */
@@ -1049,11 +1047,8 @@ static int any_key(void) {
 
 /* Reads n bytes at `next`, or what there is of them. Returns their number, or -EBADMSG. */
 static ssize_t source_read(struct image *m, void *to, size_t n) {
-	size_t at = 0;
-	if (m->fd < 0) {
-		at = min(m->size - m->next, n);
-		memcpy(to, m->memory + m->next, at);
-	}
+	size_t at = m->fd < 0 ? min(m->size - m->next, n) : 0;
+	if (m->fd < 0) memcpy(to, m->memory + m->next, at);
 	for (ssize_t got = 1; m->fd >= 0 && at < n && got; at += got) {
 		got = pread(m->fd, (char *)to + at, n - at, m->next + at);
 		if (got < 0) return refuse(m, "reading: %m (at byte %llu)", m->next + at);
@@ -1062,11 +1057,9 @@ static ssize_t source_read(struct image *m, void *to, size_t n) {
 	return at;
 }
 
-/* An image without a signature, or without a header. */
 static int not_signed(struct image *m) {
-	return any_key() && !m->anyone
-		   ? refuse(m, "not signed, and only signed images are accepted")
-		   : 0;
+	if (!any_key() || m->anyone) return 0;
+	return refuse(m, "not signed, and only signed images are accepted");
 }
 
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
@@ -1074,9 +1067,8 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 	static uint8_t opened[sizeof m->text], key[2 + KEY_NUMBER + 32];
 	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
 	unsigned long long size;
-	char *line = memchr(m->text, '\n', n), *end = NULL;
+	char *line = strchr(m->text, '\n'), *end = line ? strchr(++line, '\n') : NULL;
 	if (!after(m->text, "untrusted comment: ")) return not_signed(m);
-	if (line && ++line) end = memchr(line, '\n', m->text + n - line);
 	/* The top bits are never set: the order of the group has been added, to no effect. */
 	if (!end || base64(line, end - line, signature, sizeof signature) ||
 	    memcmp(signature, "Ed", 2) || signature[sizeof signature - 1] & 0xf0)
@@ -1134,21 +1126,6 @@ static u64 header_number(const char *value) {
 	return (u64)number;
 }
 
-/* Makes two strings of each line `KEY VALUE`. */
-static int header_cut(struct image *m) {
-	for (char *line = m->pairs, *end, *value; line < m->pairs_end; line = end + 1) {
-		if (!(end = memchr(line, '\n', m->pairs_end - line)))
-			return refuse(m, "header: its last line has no end");
-		for (const char *p = line; p < end; p++)
-			if ((unsigned char)*p < ' ' || *p == 0x7f)
-				return refuse(m, "header: a line with a control character");
-		value = memchr(line, ' ', end - line);
-		if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
-		*value = *end = '\0';
-	}
-	return 0;
-}
-
 /* Is no key there too often, and each number one, and are the digests one block? */
 static int header_words(struct image *m) {
 	const char *value = NULL, *end;
@@ -1171,7 +1148,6 @@ static int header_words(struct image *m) {
 	return 0;
 }
 
-/* Does what the header says make sense, and fit the file? */
 static int header_check(struct image *m) {
 	const char *payload = header_value(m, "payload", NULL), *shard = NULL;
 	u64 size = header_number(header_value(m, "size", NULL)), end = m->body + size;
@@ -1200,30 +1176,58 @@ static int header_check(struct image *m) {
 	return 0;
 }
 
-/* Reads the header, the first n bytes of which are at m->text. Those of a signature come first. */
+/* Cuts the header into pairs. Its first n bytes are at m->text; those of a signature come first. */
 static int header_load(struct image *m, size_t n) {
 	static const char first[] = "launcher-image 1\n";
 	ssize_t at = signature_verify(m, n);
 	if (at < 0) return (int)at;
-	m->pairs = m->text + at;
-	m->pairs_end = m->text + n;
-	if (n - at > HEADER_MAX) return refuse(m, "a header of more than %d bytes", HEADER_MAX);
-	if (!after(m->pairs, first))
+	char *line = m->text + at, *last = m->text + n, *end, *value;
+	if (last - line > HEADER_MAX)
+		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
+	if (!after(line, first))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
-	blake2s(m->digest, m->pairs, NULL, DIGEST_SIZE, n - at, 0);
-	m->pairs += strlen(first);
-	int failed = header_cut(m);
-	if (!failed) failed = header_words(m);
+	blake2s(m->digest, line, NULL, DIGEST_SIZE, last - line, 0);
+	m->pairs = line += strlen(first);
+	m->pairs_end = last;
+	for (; line < last; line = end + 1) {
+		if (!(end = memchr(line, '\n', last - line)))
+			return refuse(m, "header: its last line has no end");
+		for (const char *p = line; p < end; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				return refuse(m, "header: a line with a control character");
+		value = memchr(line, ' ', end - line);
+		if (!value || value == line) return refuse(m, "header: a line is not 'key value'");
+		*value = *end = '\0';
+	}
 	/* The comment in front of a signature is signed here too. */
 	const char *comment = at ? m->text + 19 : "", *said = header_value(m, "signed", NULL);
-	if (!failed && strcmp(comment, said ? said : ""))
+	if (strcmp(comment, said ? said : ""))
 		return refuse(m, "header: 'signed' is not the comment of the signature");
+	int failed = header_words(m);
 	return failed ? failed : header_check(m);
 }
 
-/* Finds the header, and reads it if it can be trusted. Without keys there need not be one. */
-static int image_begin(struct image *m) {
+enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
+
+/*
+ * Opens the image in a file or device, or in the size bytes of memory if fd is -1; the descriptor
+ * stays the caller's. anyone: inspect it, whoever may have signed it. Its header is read if it can
+ * be trusted, and no byte behind it yet; without keys there need not be one. Returns 0 or -EBADMSG.
+ */
+static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
+	static uint8_t in[IN_SIZE], out[OUT_SIZE];
+	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
+	memset(m, 0, sizeof *m);
+	if (fd >= 0 && fstat(fd, &st)) return refuse(m, "%m");
+	m->fd = fd;
+	m->memory = memory;
+	m->anyone = anyone;
+	m->device = S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
+	if (!m->device && !S_ISREG(st.st_mode)) return refuse(m, "not a file or device");
+	m->size = st.st_size;
+	m->in = in;
+	m->out = out;
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
@@ -1240,31 +1244,6 @@ static int image_begin(struct image *m) {
 	return header_load(m, n);
 }
 
-enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
-
-/*
- * Opens the image in a file or device, or in the size bytes of memory if fd is -1; the descriptor
- * stays the caller's. anyone: inspect it, whoever may have signed it. No byte behind the header is
- * read yet. Returns 0 or -EBADMSG.
- */
-static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
-	struct stat st = { .st_size = (off_t)size };
-	memset(m, 0, sizeof *m);
-	if (fd >= 0 && fstat(fd, &st)) return refuse(m, "%m");
-	m->fd = fd;
-	m->memory = memory;
-	m->anyone = anyone;
-	m->device = fd >= 0 && !S_ISREG(st.st_mode);
-	m->size = st.st_size;
-	m->in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m->in == MAP_FAILED) return refuse(m, "memory: %m");
-	m->out = m->in + IN_SIZE;
-	return image_begin(m);
-}
-
-static void image_close(struct image *m) { munmap(m->in, IN_SIZE + OUT_SIZE); }
-
 /* What is read next is that shard and no more; without a header, all of the image. */
 static void image_rewind(struct image *m, unsigned shard) {
 	m->frames = m->inside = m->big.on = 0;
@@ -1275,7 +1254,6 @@ static void image_rewind(struct image *m, unsigned shard) {
 	m->next = m->offset - m->skip;
 }
 
-/* Are these n bytes the chunk of that number? */
 static int chunk_matches(const struct image *m, u64 chunk, const uint8_t *bytes, size_t n) {
 	uint8_t digest[DIGEST_SIZE];
 	char text[2 * DIGEST_SIZE + 1];
@@ -1348,10 +1326,7 @@ static const uint8_t *image_take(struct image *m, size_t n) {
 static int frame_skip(struct image *m) {
 	const uint8_t *p = image_must(m, 8);
 	u64 left = p ? 8ULL + le32(p + 4) : 0;
-	for (size_t piece; p && left; left -= piece) {
-		piece = min(left, READ_AHEAD);
-		p = image_take(m, piece);
-	}
+	for (size_t n; p && left; left -= n) p = image_take(m, n = min(left, READ_AHEAD));
 	return p ? 1 : -EBADMSG;
 }
 
@@ -1428,7 +1403,6 @@ static void out_room(struct image *m, size_t n) {
 	m->out_at = m->out_end = keep;
 }
 
-/* Takes in n bytes that have been decoded behind the others. */
 static int out_made(struct image *m, size_t n) {
 	if (m->flags & FRAME_SUM) XXH32_update(&m->hash, m->out + m->out_end, n);
 	m->out_at = m->out_end;
@@ -1440,16 +1414,19 @@ static int out_made(struct image *m, size_t n) {
 static const char bad_block[] = "a block does not decode";
 static const char bad_block_sum[] = "the checksum of a block does not match";
 
-/* Decodes a block of n bytes, at `from`; a linked one sees the 64 KiB before it. */
-static int block_whole(struct image *m, const uint8_t *from, size_t n, int stored) {
-	int made = (int)n, room = (int)m->block_max;
+/* Decodes a block of n bytes; a linked one sees the 64 KiB before it. */
+static int block_whole(struct image *m, size_t n, int stored) {
+	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
+	const uint8_t *p = image_take(m, n + sum);
+	if (!p) return -EBADMSG;
+	if (sum && le32(p + n) != XXH32(p, n, 0)) return corrupt(m, bad_block_sum);
 	out_room(m, m->block_max);
 	char *to = (char *)m->out + m->out_end;
-	int seen = (int)min(m->out_end, HISTORY);
+	int seen = (int)min(m->out_end, HISTORY), made = (int)n;
 	if (stored)
-		memcpy(to, from, n);
+		memcpy(to, p, n);
 	else
-		made = LZ4_decompress_safe_usingDict((const char *)from, to, (int)n, room,
+		made = LZ4_decompress_safe_usingDict((const char *)p, to, made, (int)m->block_max,
 						     to - seen, seen);
 	return made < 0 ? corrupt(m, bad_block) : out_made(m, made);
 }
@@ -1552,44 +1529,30 @@ static int block_piece(struct image *m) {
 	return le32(p) == XXH32_digest(&m->big.hash) ? 1 : corrupt(m, bad_block_sum);
 }
 
-/* Begins a large block of n bytes; one that is not compressed is nothing but literals. */
-static int block_begin(struct image *m, size_t n, int stored) {
-	out_room(m, OUT_SIZE);
-	m->big.on = YES;
-	m->big.left = n;
-	m->big.room = m->block_max;
-	m->big.copy = stored ? n : 0;
-	m->big.distance = !stored; /* as behind a match, there is a token */
-	XXH32_reset(&m->big.hash, 0);
-	return 1;
-}
-
-static int is_magic(uint32_t word) {
-	return word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4;
-}
-
-/* Decodes the next block of the frame, or leaves the frame. Returns 1, or -EBADMSG. */
+/* Decodes the next block, begins a large one, or leaves the frame. Returns 1, or -EBADMSG. */
 static int block_next(struct image *m) {
 	int got = image_need(m, 4), legacy = m->inside == IN_LEGACY;
 	if (got < 0) return got;
 	uint32_t word = got ? le32(m->in + m->in_at) : 0, n = legacy ? word : word & 0x7fffffff;
 	size_t most = legacy ? LZ4_COMPRESSBOUND(LEGACY_BLOCK) : m->block_max;
-	int ends = got ? is_magic(word) || is_padding(m, word) : m->in_at == m->in_end;
-	if (legacy && ends) {
+	int ends = word == FRAME_MAGIC || word == LEGACY_MAGIC || word >> 4 == SKIP_MAGIC >> 4;
+	if (legacy && (got ? ends || is_padding(m, word) : m->in_at == m->in_end)) {
 		m->inside = IN_NONE; /* a legacy frame has no end mark */
 		return 1;
 	}
-	if (!got) return corrupt(m, "cut short");
-	image_take(m, 4);
+	if (!image_take(m, 4)) return -EBADMSG;
 	if (!legacy && !word) return frame_end(m);
 	if (!n || n > most) return corrupt(m, "a block of an impossible size");
-	if (m->block_max > WHOLE_BLOCK) return block_begin(m, n, !legacy && word >> 31);
-	size_t sum = m->flags & BLOCK_SUM ? 4 : 0;
-	const uint8_t *p = image_must(m, n + sum);
-	if (!p) return -EBADMSG;
-	if (sum && le32(p + n) != XXH32(p, n, 0)) return corrupt(m, bad_block_sum);
-	image_take(m, n + sum);
-	return block_whole(m, p, n, word >> 31);
+	int stored = !legacy && word >> 31;
+	if (m->block_max <= WHOLE_BLOCK) return block_whole(m, n, stored);
+	out_room(m, OUT_SIZE);
+	m->big.on = YES;
+	m->big.left = n;
+	m->big.room = m->block_max;
+	m->big.copy = stored ? n : 0; /* it is nothing but literals */
+	m->big.distance = !stored;    /* as behind a match, there is a token */
+	XXH32_reset(&m->big.hash, 0);
+	return 1;
 }
 
 /* Makes at least one decoded byte readable. Returns how many are, 0 at a proper end, -errno. */
@@ -1611,6 +1574,8 @@ static ssize_t image_peek(struct image *m) {
 
 enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
 
+static const char tar_zeros[2 * TAR_BLOCK]; /* the end of an archive */
+
 enum tar_how {
 	TAR_OWNERS = 1,   /* give entries their owners, which takes root */
 	TAR_SHARDS = 2,   /* others make entries too: each has a name of its own, and its parent */
@@ -1624,38 +1589,40 @@ struct tar {
 	struct image *m;
 	int root; /* the directory to fill */
 	unsigned how;
-	void (*each)(const struct tar *t); /* is told of each entry before it is made */
 	int dir; /* parent of the latest entry, open: most entries share it */
 	char dir_path[PATH_MAX];
 	int dir_gid;               /* whom entries made in it belong to, if it says so; else 0 */
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
 	u64 end;                   /* of the data that have been written to its file */
-	unsigned left_out;         /* device nodes: a container's /dev is not the image's affair */
+	unsigned *left_out;        /* device nodes: a container's /dev is not the image's affair */
 	int fd;                    /* of the entry, if it is a file or directory; or -1 */
 	const char *leaf;          /* its last name, in path */
 	char path[PATH_MAX], link[PATH_MAX];
 	unsigned char type;
 	i64 mode, uid, gid, size;
 	struct timespec mtime;
-	unsigned given; /* bits of pax_keys that an extended header has set */
-	size_t pax_size;
+	unsigned given;  /* bits of pax_keys that are set */
+	size_t pax_size; /* of the extended header, which is applied to the entry behind it */
 	char pax[PAX_MAX];
 };
 
 static struct tar tar;
+static void (*tar_each)(const struct tar *t); /* is told of each entry before it is made */
 
-static int tar_read(struct tar *t, void *to, size_t size) {
-	for (size_t at = 0, piece; at < size; at += piece) {
-		ssize_t n = image_peek(t->m);
-		if (n <= 0) return n ? (int)n : corrupt(t->m, "the archive is cut short");
-		piece = min(n, size - at);
-		memcpy((char *)to + at, t->m->out + t->m->out_at, piece);
-		t->m->out_at += piece;
+/* The next decoded bytes, one at least and `most` at most; they are used if out_at is moved. */
+static ssize_t tar_peek(struct tar *t, u64 most) {
+	ssize_t n = image_peek(t->m);
+	return n > 0 ? (ssize_t)min(n, most) : n ? n : corrupt(t->m, "the archive is cut short");
+}
+
+static int tar_read(struct tar *t, char *to, size_t size) {
+	for (ssize_t n; size; size -= n, to += n, t->m->out_at += n) {
+		if ((n = tar_peek(t, size)) < 0) return (int)n;
+		memcpy(to, t->m->out + t->m->out_at, n);
 	}
 	return 0;
 }
 
-/* Skips what fills the last block of the entry's data. */
 static int tar_padding(struct tar *t) {
 	char padding[TAR_BLOCK];
 	return tar_read(t, padding, -t->size & (TAR_BLOCK - 1));
@@ -1663,15 +1630,11 @@ static int tar_padding(struct tar *t) {
 
 /* A number field: octal, or base 256 with the top bit set, which may be negative. */
 static int tar_number(const uint8_t *field, int n, i64 *number) {
-	int i = 0, negative = (field[0] & 0xc0) == 0xc0;
-	*number = 0;
-	if (field[0] & 0x80) {
-		for (; i < n; i++) {
-			uint8_t byte = i ? field[i] : (field[0] & 0x7f) | negative << 7;
-			if (i < n - 8 && byte != (negative ? 0xff : 0)) return -ERANGE;
-			*number = (i64)((u64)*number << 8 | byte);
-		}
-		return (*number < 0) == negative ? 0 : -ERANGE;
+	int i = 0, binary = field[0] >> 7, negative = field[0] >> 6 == 3;
+	*number = -negative;
+	for (; binary && i < n; i++) {
+		if (*number >> 55 != -negative) return -ERANGE;
+		*number = *number * 256 + (i || negative ? field[i] : field[i] & 0x7f);
 	}
 	while (i < n && field[i] == ' ') i++;
 	for (; i < n && field[i] >= '0' && field[i] <= '7'; i++)
@@ -1700,25 +1663,9 @@ static int tar_clean(struct tar *t, char *path) {
 	return 0;
 }
 
-enum pax_key { PAX_PATH, PAX_LINK, PAX_SIZE, PAX_UID, PAX_GID, PAX_MTIME };
-
-/* The keys of an extended header that matter here, and where their values belong. */
-static const struct {
-	const char *name;
-	enum { AS_TEXT, AS_NUMBER, AS_TIME } as;
-	size_t to;
-} pax_keys[] = {
-	[PAX_PATH] = { "path", AS_TEXT, offsetof(struct tar, path) },
-	[PAX_LINK] = { "linkpath", AS_TEXT, offsetof(struct tar, link) },
-	[PAX_SIZE] = { "size", AS_NUMBER, offsetof(struct tar, size) },
-	[PAX_UID] = { "uid", AS_NUMBER, offsetof(struct tar, uid) },
-	[PAX_GID] = { "gid", AS_NUMBER, offsetof(struct tar, gid) },
-	[PAX_MTIME] = { "mtime", AS_TIME, offsetof(struct tar, mtime) },
-};
-
 struct pax_record {
 	const char *key, *value;
-	size_t key_size, size;
+	size_t size; /* of the value */
 };
 
 /* Parses one record, "LENGTH KEY=VALUE\n", and moves *at behind it. Returns 1, 0 at the end. */
@@ -1730,14 +1677,24 @@ static int pax_next(struct tar *t, size_t *at, struct pax_record *r) {
 	    length <= end - start && start[length - 1] == '\n')
 		equals = memchr(p, '=', start + length - p);
 	if (!equals || equals == p) return corrupt(t->m, "an extended header is malformed");
-	*r = (struct pax_record){ .key = p, .value = equals + 1, .key_size = equals - p };
-	r->size = start + length - 1 - r->value;
+	*r = (struct pax_record){ p, equals + 1, start + length - 1 - (equals + 1) };
 	*at += length;
 	return 1;
 }
 
+static int pax_path(const char *p, const char *end, void *path) {
+	size_t n = end - p;
+	format(path, PATH_MAX, "%.*s", (int)n, p);
+	return !n || n >= PATH_MAX || memchr(p, '\0', n);
+}
+
+static int pax_number(const char *p, const char *end, void *number) {
+	return decimal(&p, end, number) || p != end;
+}
+
 /* Seconds, perhaps negative, perhaps with a fraction. */
-static int pax_time(const char *p, const char *end, struct timespec *time) {
+static int pax_time(const char *p, const char *end, void *to) {
+	struct timespec *time = to;
 	i64 whole = 0, part = 0;
 	int negative = p < end && *p == '-', failed;
 	long scale = 1000000000;
@@ -1748,23 +1705,45 @@ static int pax_time(const char *p, const char *end, struct timespec *time) {
 			part += (*p - '0') * (i64)(scale /= 10);
 	time->tv_sec = negative ? -whole - !!part : whole;
 	time->tv_nsec = negative && part ? 1000000000 - part : part;
-	return failed || p != end ? -ERANGE : 0;
+	return failed || p != end;
 }
 
-static int pax_set(struct tar *t, int key, const struct pax_record *r) {
-	void *to = (char *)t + pax_keys[key].to;
-	const char *p = r->value, *end = p + r->size;
-	int failed;
-	if (pax_keys[key].as == AS_TIME) {
-		failed = pax_time(p, end, to);
-	} else if (pax_keys[key].as == AS_NUMBER) {
-		failed = decimal(&p, end, to) || p != end;
-	} else {
-		failed = !r->size || r->size >= PATH_MAX || memchr(p, '\0', r->size);
-		format(to, PATH_MAX, "%.*s", (int)r->size, p);
+/* The keys of an extended header that matter here, and where their values belong. */
+static const struct {
+	const char *name;
+	int (*parse)(const char *p, const char *end, void *to); /* not 0: it is malformed */
+	size_t to;
+} pax_keys[] = {
+	{ "path", pax_path, offsetof(struct tar, path) },
+	{ "linkpath", pax_path, offsetof(struct tar, link) },
+	{ "size", pax_number, offsetof(struct tar, size) },
+	{ "uid", pax_number, offsetof(struct tar, uid) },
+	{ "gid", pax_number, offsetof(struct tar, gid) },
+	{ "mtime", pax_time, offsetof(struct tar, mtime) },
+};
+
+enum { HAS_PATH = 1 << 0, HAS_LINK = 1 << 1 }; /* of tar.given: the first two of them */
+
+/* Lets the extended header win over the fields of the entry. */
+static int pax_apply(struct tar *t) {
+	int got;
+	size_t at = 0;
+	i64 size = t->size;
+	struct pax_record r;
+	while ((got = pax_next(t, &at, &r)) > 0) {
+		int k = 0;
+		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1) k++;
+		if (after(r.key, "GNU.sparse."))
+			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
+		if (k == LEN(pax_keys)) continue;
+		if (t->type == 'g' || t->given & 1U << k)
+			return refuse(t->m, "%s: for several entries, or twice", pax_keys[k].name);
+		t->given |= 1U << k;
+		if (pax_keys[k].parse(r.value, r.value + r.size, (char *)t + pax_keys[k].to))
+			return refuse(t->m, "an extended header has no proper %s",
+				      pax_keys[k].name);
 	}
-	if (failed) return refuse(t->m, "an extended header has no proper %s", pax_keys[key].name);
-	return 0;
+	return size && size != t->size ? corrupt(t->m, "an entry has two sizes") : got;
 }
 
 /* Reads the data of an entry that says something about the next one. */
@@ -1776,74 +1755,47 @@ static int meta_read(struct tar *t, char *to, i64 room, const char *what) {
 }
 
 static int meta_pax(struct tar *t) {
-	int global = t->type == 'g', got, failed;
-	size_t at = 0;
-	struct pax_record r;
 	if (t->pax_size) return corrupt(t->m, "two extended headers for one entry");
-	if ((failed = meta_read(t, t->pax, sizeof t->pax, "an extended header"))) return failed;
+	int failed = meta_read(t, t->pax, sizeof t->pax, "an extended header");
+	if (failed) return failed;
 	t->pax_size = t->size;
-	while ((got = pax_next(t, &at, &r)) > 0) {
-		int k = 0;
-		while (k < LEN(pax_keys) && after(r.key, pax_keys[k].name) != r.value - 1) k++;
-		if (after(r.key, "GNU.sparse."))
-			return corrupt(t->m, "a sparse file: pack the archive without --sparse");
-		if (k == LEN(pax_keys)) continue;
-		if (global || t->given & 1U << k)
-			return refuse(t->m, "%s: for several entries, or twice", pax_keys[k].name);
-		t->given |= 1U << k;
-		if ((failed = pax_set(t, k, &r))) return failed;
-	}
-	if (global) t->pax_size = 0;
-	return got;
+	if (t->type == 'x') return 0;
+	failed = pax_apply(t); /* a global one can say nothing that matters */
+	t->pax_size = 0;
+	return failed;
 }
 
 /* GNU's long names: L for the path, K for the target of a link. */
 static int meta_long(struct tar *t) {
-	enum pax_key key = t->type == 'L' ? PAX_PATH : PAX_LINK;
-	if (t->given & 1U << key || t->pax_size) return corrupt(t->m, "two names for one entry");
-	t->given |= 1U << key;
-	return meta_read(t, key == PAX_PATH ? t->path : t->link, PATH_MAX, "a path");
+	int is_path = t->type == 'L', bit = is_path ? HAS_PATH : HAS_LINK;
+	if (t->given & bit || t->pax_size) return corrupt(t->m, "two names for one entry");
+	t->given |= bit;
+	return meta_read(t, is_path ? t->path : t->link, PATH_MAX, "a path");
 }
 
-/* The field itself counts as blanks; old archives summed signed bytes. */
-static int header_sum_ok(const uint8_t *h) {
-	i64 want, sum = 0, high = 0;
-	for (int i = 0; i < TAR_BLOCK; i++) {
+/* Reads the header itself. Its names count unless GNU's long ones came in front of it. */
+static int header_read(struct tar *t, const uint8_t *h) {
+	const char *name = (const char *)h, *prefix = name + 345;
+	int ustar = !memcmp(name + 257, "ustar", 6) && *prefix; /* GNU's prefix holds times */
+	i64 want, mtime, sum = 0, high = 0;
+	for (int i = 0; i < TAR_BLOCK; i++) { /* the sum itself counts as blanks */
 		uint8_t byte = i >= 148 && i < 156 ? ' ' : h[i];
 		sum += byte;
-		high += byte >> 7;
+		high += byte >> 7; /* old archives summed signed bytes */
 	}
-	return !tar_number(h + 148, 8, &want) && (want == sum || want == sum - 256 * high);
-}
-
-/* Names of the header count where no extended header gave one; GNU's prefix field holds times. */
-static void header_names(struct tar *t, const uint8_t *h) {
-	const char *name = (const char *)h, *prefix = name + 345;
-	int ustar = !memcmp(name + 257, "ustar", 6) && *prefix;
-	if (!(t->given & 1U << PAX_PATH))
+	if (tar_number(h + 148, 8, &want) || (want != sum && want != sum - 256 * high))
+		return corrupt(t->m, "not a tar header, or a corrupt one");
+	if (tar_number(h + 100, 8, &t->mode) || tar_number(h + 108, 8, &t->uid) ||
+	    tar_number(h + 116, 8, &t->gid) || tar_number(h + 124, 12, &t->size) ||
+	    tar_number(h + 136, 12, &mtime) || t->mode < 0 || t->size < 0)
+		return corrupt(t->m, "a field of a tar header is not a number");
+	t->type = h[156] ? h[156] : '0';
+	t->mode &= 07777;
+	t->mtime = (struct timespec){ .tv_sec = mtime };
+	if (!(t->given & HAS_PATH))
 		format(t->path, sizeof t->path, "%.*s%s%.*s", ustar ? 155 : 0, prefix,
 		       ustar ? "/" : "", 100, name);
-	if (!(t->given & 1U << PAX_LINK)) format(t->link, sizeof t->link, "%.*s", 100, name + 157);
-}
-
-/* Reads the fields of a header, over which those of an extended header win. One size, or none. */
-static int header_read(struct tar *t, const uint8_t *h) {
-	i64 mode, uid, gid, size, mtime;
-	t->type = h[156] ? h[156] : '0';
-	if (tar_number(h + 100, 8, &mode) || tar_number(h + 108, 8, &uid) ||
-	    tar_number(h + 116, 8, &gid) || tar_number(h + 124, 12, &size) ||
-	    tar_number(h + 136, 12, &mtime) || mode < 0 || size < 0)
-		return corrupt(t->m, "a field of a tar header is not a number");
-	unsigned given = strchr("xgLK", t->type) ? 0 : t->given;
-	if (given & 1U << PAX_SIZE && size && size != t->size)
-		return corrupt(t->m, "an entry has two sizes");
-	t->mode = mode & 07777;
-	t->size = given & 1U << PAX_SIZE ? t->size : size;
-	t->uid = given & 1U << PAX_UID ? t->uid : uid;
-	t->gid = given & 1U << PAX_GID ? t->gid : gid;
-	if (!(t->given & 1U << PAX_MTIME)) t->mtime = (struct timespec){ .tv_sec = mtime };
-	if (t->uid < 0 || t->uid >= UINT32_MAX || t->gid < 0 || t->gid >= UINT32_MAX)
-		return corrupt(t->m, "the owner of an entry is out of range");
+	if (!(t->given & HAS_LINK)) format(t->link, sizeof t->link, "%.*s", 100, name + 157);
 	return 0;
 }
 
@@ -1871,22 +1823,16 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 	}
 }
 
-/* Writes the entry's data to its file, straight out of the decoder's buffer. */
 static int entry_data(struct tar *t) {
-	u64 size = t->size;
-	int failed = 0;
+	u64 size = t->size, at = 0;
+	int failed = 0, discard = t->how & TAR_DISCARD;
 	t->end = 0;
-	for (u64 at = 0, piece; at < size; at += piece) {
-		ssize_t n = image_peek(t->m);
-		if (n <= 0) return n ? (int)n : corrupt(t->m, "the archive is cut short in a file");
-		piece = min(n, size - at);
-		if (!(t->how & TAR_DISCARD))
-			failed = data_write(t, t->m->out + t->m->out_at, piece, at);
+	for (ssize_t n; at < size; at += n, t->m->out_at += n) {
+		if ((n = tar_peek(t, size - at)) < 0) return (int)n;
+		if (!discard) failed = data_write(t, t->m->out + t->m->out_at, n, at);
 		if (failed) return failed;
-		t->m->out_at += piece;
 	}
-	if (t->end < size && !(t->how & TAR_DISCARD) && ftruncate(t->fd, (off_t)size))
-		return -errno;
+	if (t->end < size && !discard && ftruncate(t->fd, (off_t)size)) return -errno;
 	return tar_padding(t);
 }
 
@@ -1900,17 +1846,13 @@ static void tar_leave(struct tar *t) {
 	t->dir = -1;
 }
 
-/* Opens the directory `path`, making what is missing. Starts from the open one when it is above. */
+/* Opens the directory `path`, making what is missing. */
 static int tar_enter(struct tar *t, const char *path) {
-	size_t n = strlen(t->dir_path);
 	struct stat st = { 0 };
-	int above = t->dir >= 0 && n && !strncmp(path, t->dir_path, n) && path[n] == '/';
-	int from = above ? t->dir : t->root;
-	const char *rest = above ? path + n : path;
 	if (t->dir >= 0 && !strcmp(path, t->dir_path)) return 0;
-	int next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
-	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(from, rest)))
-		next = path_open(from, rest, O_RDONLY | O_DIRECTORY);
+	int next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
+	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(t->root, path)))
+		next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
 	if (next < 0) return next;
 	tar_leave(t);
 	t->dir = next;
@@ -1957,36 +1899,31 @@ static int make_link(struct tar *t) {
 }
 
 static int make_node(struct tar *t) {
-	t->left_out++;
+	__atomic_fetch_add(t->left_out, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
 enum { HAS_DATA = 1, IS_META = 2, IS_BARE = 4 }; /* IS_META: of the next; IS_BARE: no owner */
 
-/* What each type of entry becomes. */
 static const struct kind {
-	unsigned char type;
+	const char *types;
 	unsigned traits;
 	int (*make)(struct tar *t);
 } kinds[] = {
-	{ '0', HAS_DATA, make_file },
-	{ '7', HAS_DATA, make_file },
-	{ '1', IS_BARE, make_link },
-	{ '2', 0, make_symlink },
-	{ '3', IS_BARE, make_node },
-	{ '4', IS_BARE, make_node },
-	{ '5', 0, make_dir },
-	{ '6', 0, make_fifo },
-	{ 'x', HAS_DATA | IS_META, meta_pax },
-	{ 'g', HAS_DATA | IS_META, meta_pax },
-	{ 'L', HAS_DATA | IS_META, meta_long },
-	{ 'K', HAS_DATA | IS_META, meta_long },
+	{ "07", HAS_DATA, make_file },
+	{ "1", IS_BARE, make_link },
+	{ "2", 0, make_symlink },
+	{ "34", IS_BARE, make_node },
+	{ "5", 0, make_dir },
+	{ "6", 0, make_fifo },
+	{ "xg", HAS_DATA | IS_META, meta_pax },
+	{ "LK", HAS_DATA | IS_META, meta_long },
 };
 
 static const struct kind *kind_of(unsigned char type) {
-	for (const struct kind *k = kinds; k < kinds + LEN(kinds); k++)
-		if (k->type == type) return k;
-	return NULL;
+	const struct kind *k = kinds, *end = kinds + LEN(kinds);
+	while (k < end && !strchr(k->types, type)) k++;
+	return k < end ? k : NULL;
 }
 
 /* Extended attributes of the entry, after its owner and mode, which would clear capabilities. */
@@ -2033,11 +1970,10 @@ static int entry_make(struct tar *t, const struct kind *kind) {
 	if (!failed) failed = kind->make(t);
 	if (failed == -EEXIST && t->how & TAR_SHARDS)
 		return refuse(t->m, "two entries with the name %.*s", 160, t->path);
-	if (failed == -EEXIST) {
-		int gone = !unlinkat(t->dir, t->leaf, 0) ||
-			   !unlinkat(t->dir, t->leaf, AT_REMOVEDIR);
-		failed = gone ? kind->make(t) : -errno;
-	}
+	if (failed == -EEXIST)
+		failed = unlinkat(t->dir, t->leaf, 0) && unlinkat(t->dir, t->leaf, AT_REMOVEDIR)
+			     ? -errno
+			     : kind->make(t);
 	if (!failed && !(kind->traits & IS_BARE) && !(t->how & TAR_SKELETON))
 		failed = entry_finish(t);
 	if (t->fd >= 0) close(t->fd);
@@ -2047,14 +1983,15 @@ static int entry_make(struct tar *t, const struct kind *kind) {
 }
 
 static int tar_entry(struct tar *t, const uint8_t *h) {
-	if (!header_sum_ok(h)) return corrupt(t->m, "not a tar header, or a corrupt one");
 	int failed = header_read(t, h);
 	if (failed) return failed;
 	const struct kind *kind = kind_of(t->type);
 	if (!kind)
 		return refuse(t->m, "an entry of the type 0x%x, which is not known here", t->type);
 	if (kind->traits & IS_META) return kind->make(t);
-	header_names(t, h);
+	if ((failed = pax_apply(t))) return failed;
+	if (t->uid < 0 || t->uid >= UINT32_MAX || t->gid < 0 || t->gid >= UINT32_MAX)
+		return corrupt(t->m, "the owner of an entry is out of range");
 	if (kind->make == make_file && *t->path && t->path[strlen(t->path) - 1] == '/')
 		kind = kind_of(t->type = '5'); /* so V7 wrote a directory */
 	if (t->size && !(kind->traits & HAS_DATA))
@@ -2063,7 +2000,7 @@ static int tar_entry(struct tar *t, const uint8_t *h) {
 	if (!*t->path && t->type != '5') return refuse(t->m, "an entry would replace the root");
 	if (t->how & TAR_SHARDS && (t->type == '5') != !!(t->how & (TAR_SKELETON | TAR_FINISH)))
 		return refuse(t->m, "in the wrong shard: %.*s", 160, t->path);
-	if (t->each) t->each(t);
+	if (tar_each) tar_each(t);
 	failed = entry_make(t, kind);
 	t->given = 0;
 	t->pax_size = 0;
@@ -2085,28 +2022,22 @@ static int tar_end(struct tar *t) {
  * Unpacks below the directory root what image_rewind has chosen. how: TAR_* bits. Adds to *left_out
  * the number of device nodes. Returns 0, or -EBADMSG and the reason in m->why.
  */
-static int image_unpack(struct image *m, int root, unsigned how, void (*each)(const struct tar *),
-			unsigned *left_out) {
-	static const uint8_t zeros[TAR_BLOCK];
-	uint8_t header[TAR_BLOCK];
+static int image_unpack(struct image *m, int root, unsigned how, unsigned *left_out) {
+	uint8_t h[TAR_BLOCK];
 	struct tar *t = &tar;
 	int failed = 0;
-
-	*t = (struct tar){ .m = m, .root = root, .how = how, .each = each, .dir = -1 };
+	*t = (struct tar){ .m = m, .root = root, .how = how, .left_out = left_out, .dir = -1 };
 	for (int more = 1; more && !failed;) {
+		/* A shard may end in front of a header. */
 		ssize_t n = t->given || t->pax_size || !(how & TAR_NO_END) ? 1 : image_peek(m);
-		if (n <= 0) {
-			failed = (int)n;
-			break; /* a shard ends in front of a header */
-		}
-		if ((failed = tar_read(t, header, sizeof header))) break;
-		more = memcmp(header, zeros, sizeof zeros);
-		failed = more ? tar_entry(t, header) : tar_end(t);
+		failed = n < 0 ? (int)n : n ? tar_read(t, (char *)h, sizeof h) : 0;
+		if (failed || !n) break;
+		more = memcmp(h, tar_zeros, sizeof h);
+		failed = more ? tar_entry(t, h) : tar_end(t);
 		if (!more && how & TAR_NO_END)
 			failed = corrupt(m, "the end of the archive, before the last shard");
 	}
 	tar_leave(t);
-	*left_out += t->left_out;
 	return failed;
 }
 
@@ -3356,20 +3287,20 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
  * calls, and no way out. What a hole in a parser could spoil is that place.
  */
 
-/* Where the root of an image is mounted. */
-static void root_path(char path[PATH_MAX], const char *image) {
+/* Where the root of an image is mounted; or, with a suffix, what is kept beside it. */
+static void root_path(char path[PATH_MAX], const char *image, const char *suffix) {
 	const char *name = strrchr(image, '/');
-	format(path, PATH_MAX - 8, "%s/%s", host.work, name ? name + 1 : image);
+	format(path, PATH_MAX, "%s/%s%s", host.work, name ? name + 1 : image, suffix);
 }
 
 /* Unmounts a root. Containers that still run in it keep it alive until they end. */
 static void root_drop(const char *image) {
 	char path[PATH_MAX];
-	root_path(path, image);
+	root_path(path, image, ".header");
+	unlink(path);
+	root_path(path, image, "");
 	umount2(path, MNT_DETACH);
 	rmdir(path);
-	format(path + strlen(path), 8, "%s", ".header");
-	unlink(path);
 }
 
 /*
@@ -3408,7 +3339,6 @@ static u64 root_size(const struct container *c) {
 static int image_find(struct image *m, const char *place, int anyone) {
 	const struct embedded *e = __start_embedded;
 	int is_path = !!strchr(place, '/');
-	struct stat st;
 	format(paths.image, sizeof paths.image, "%s", place);
 	for (; !is_path && e != __stop_embedded; e++)
 		if (!strcmp((const char *)&e->name + e->name, place))
@@ -3416,20 +3346,17 @@ static int image_find(struct image *m, const char *place, int anyone) {
 					  anyone);
 	if (!is_path) format(paths.image, sizeof paths.image, "%s/%s", host.images, place);
 	int fd = open(paths.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st)) return refuse(m, "%m");
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode) && !S_ISCHR(st.st_mode))
-		return refuse(m, "not a file or device");
-	return image_open(m, fd, NULL, 0, anyone);
+	return fd < 0 ? refuse(m, "%m") : image_open(m, fd, NULL, 0, anyone);
 }
 
 static struct image image; /* the one that this process works on */
 
 /* What the processes that unpack one image share. */
-struct crew {
-	unsigned shard;    /* that was taken last */
+static struct crew {
+	unsigned shard;    /* that is taken next */
 	unsigned failed;   /* somebody has said why */
 	unsigned left_out; /* device nodes */
-};
+} * crew;
 
 /* All that it takes to fill a directory from an open file. */
 static const char unpack_calls[] = CALLS(
@@ -3451,47 +3378,39 @@ static void worker_confine(int root) {
 		die("a filter for system calls: %s", strerror(-failed));
 }
 
-static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how,
-			 void (*each)(const struct tar *), struct crew *crew) {
-	unsigned left_out = 0;
+static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how) {
 	image_rewind(m, shard);
 	how |= shard < m->nshards - 1 ? TAR_NO_END : 0;
-	int failed = image_unpack(m, root, how, each, &left_out);
-	__atomic_fetch_add(&crew->left_out, left_out, __ATOMIC_RELAXED);
+	int failed = image_unpack(m, root, how, &crew->left_out);
 	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED)) {
 		while (wait(NULL) > 0)
 			; /* who was first says why, and does not outlive its parent */
 		_exit(host.code);
 	}
-	if (failed) die("%s", failed == -EBADMSG ? m->why : strerror(-failed));
+	if (failed) die("%s", m->why);
 }
 
 /* The life of the worker. An image in shards occupies every CPU: first its directories are made. */
-static _Noreturn void worker(struct image *m, int root, unsigned how,
-			     void (*each)(const struct tar *), struct crew *crew) {
+static _Noreturn void worker(struct image *m, int root, unsigned how) {
 	cpu_set_t cpus;
-	unsigned shard = 0, shards = m->nshards;
 	int helpers = sched_getaffinity(0, sizeof cpus, &cpus) ? 0 : CPU_COUNT(&cpus) - 1;
-	int status, is_helper = NO;
-
+	int status, is_helper = NO,
+		    shared = m->nshards > 1 && !tar_each; /* who looks on, in order */
+	unsigned shard;
 	worker_confine(root);
-	if (shards < 2 || each) { /* one after the other, in their order */
-		for (; shard < shards; shard++) unpack_shard(m, root, shard, how, each, crew);
-		_exit(0);
-	}
-	how |= TAR_SHARDS;
-	unpack_shard(m, root, 0, how | TAR_SKELETON, NULL, crew);
-	for (unsigned i = 2; i < shards && helpers-- > 0 && !is_helper; i++)
+	how |= shared ? TAR_SHARDS : 0;
+	if (shared) unpack_shard(m, root, crew->shard++, how | TAR_SKELETON);
+	for (unsigned i = 2; shared && i < m->nshards && helpers-- > 0 && !is_helper; i++)
 		is_helper = !fork(); /* one that can't be had is not missed */
 	if (is_helper) prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while ((shard = __atomic_add_fetch(&crew->shard, 1, __ATOMIC_RELAXED)) < shards)
-		unpack_shard(m, root, shard, how, NULL, crew); /* that nobody else has taken */
+	while ((shard = __atomic_fetch_add(&crew->shard, 1, __ATOMIC_RELAXED)) < m->nshards)
+		unpack_shard(m, root, shard, how); /* that nobody else has taken */
 	if (is_helper) _exit(0);
 	while (wait(&status) > 0)
 		if (status && !__atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED))
 			die("a process of the unpacker was killed");
 	if (crew->failed) _exit(host.code);
-	unpack_shard(m, root, 0, how | TAR_FINISH, NULL, crew);
+	if (shared) unpack_shard(m, root, 0, how | TAR_FINISH);
 	_exit(0);
 }
 
@@ -3509,17 +3428,14 @@ static int worker_root(u64 spaces) {
  * process that can do nothing else. It has users and mounts of its own where the kernel has such.
  * signals: what kills it, see task_wait. Returns 0, or -EBADMSG and the reason in m->why.
  */
-static int unpack(struct image *m, int root, void (*each)(const struct tar *),
-		  const sigset_t *signals) {
+static int unpack(struct image *m, int root, const sigset_t *signals) {
 	unsigned how = (geteuid() ? 0 : TAR_OWNERS) | (root < 0 ? TAR_DISCARD : 0);
-	struct crew *crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
 	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
 	char byte = 0;
-
+	crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
 	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
@@ -3535,7 +3451,7 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 		child_bind();
 		root = root < 0 ? worker_root(spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
-		worker(m, root, how, each, crew);
+		worker(m, root, how);
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
 		int proc = open(words("/proc/%d", task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -3553,30 +3469,23 @@ static int unpack(struct image *m, int root, void (*each)(const struct tar *),
 	return failed ? -EBADMSG : 0;
 }
 
-/* Makes a place where something will be mounted: a file where `like` is one, else a directory. */
-static int mount_point(int root, const char *path, const char *like) {
-	struct stat st;
-	if (!like || stat(like, &st) || S_ISDIR(st.st_mode)) return path_mkdir(root, path);
-	int failed = path_mkdir(root, parent_of(path));
-	int dir = failed ? failed : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
-	if (dir < 0) return dir;
-	if (mknodat(dir, strrchr(path, '/') + 1, S_IFREG | 0644, 0) && errno != EEXIST)
-		failed = -errno;
-	close(dir);
-	return failed;
-}
-
-/* Makes all of them, for a read-only root takes them no more. */
+/* Makes the places where something will be mounted, for a read-only root takes them no more. */
 static void mount_points(const struct container *c, int root) {
 	static const char *const always[] = { "proc", "sys", "dev" };
+	struct stat st;
 	int failed = 0;
 	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
 		failed = path_mkdir(root, d->path);
-	for (const struct bind *b = c->binds; b && b->from && !failed; b++)
-		failed = mount_point(root, b->path, b->from);
+	for (const struct bind *b = c->binds; b && b->from && !failed; b++) {
+		struct mount_op file = { DO_NODE, b->path, NULL, NULL, 0, S_IFREG | 0644 };
+		int is_file = !stat(b->from, &st) && !S_ISDIR(st.st_mode);
+		failed = path_mkdir(root, is_file ? parent_of(b->path) : b->path);
+		if (is_file && !failed) failed = mount_do(root, &file);
+		if (failed == -EEXIST) failed = 0;
+	}
 	must(failed, "the image has no place for a mount", "");
 }
 
@@ -3607,19 +3516,9 @@ static int image_accept(struct image *m, const struct container *c) {
 	return 0;
 }
 
-/* What the image says of itself, kept for each start of its containers. */
-static void header_keep(const struct image *m, const char *root) {
-	char path[PATH_MAX];
-	format(path, sizeof path, "%s.header", root);
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0 || write(fd, m->pairs, m->pairs_end - m->pairs) < m->pairs_end - m->pairs)
-		die("%s: %m", path);
-	close(fd);
-}
-
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
-	char root[PATH_MAX], options[96];
+	char root[PATH_MAX], says[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
 	if (!strncmp(place, "/dev/", 5)) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
@@ -3628,7 +3527,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	u64 entries = header_number(header_value(m, "entries", NULL));
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL));
 	u64 needed = m->chunk_hash ? min(unpacked + (entries + 64) * page, size) : size;
-	root_path(root, c->image);
+	root_path(root, c->image, "");
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", needed,
@@ -3639,7 +3538,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	m->ids = ids_first(c);
 	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids)) die("%s: %m", root);
-	if ((failed = unpack(m, dir, NULL, NULL))) {
+	if ((failed = unpack(m, dir, NULL))) {
 		close(dir);
 		umount2(root, MNT_DETACH);
 		return failed;
@@ -3647,7 +3546,12 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	mount_points(c, dir);
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image)) mount_points(&containers[i], dir);
-	header_keep(m, root);
+	/* What the image says of itself is kept for each start of its containers. */
+	root_path(says, c->image, ".header");
+	int fd = open(says, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	ssize_t n = m->pairs_end - m->pairs;
+	if (fd < 0 || write(fd, m->pairs, n) < n) die("%s: %m", says);
+	close(fd);
 	if (mount(NULL, root, NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		die("making the root read-only: %m");
 	return 0;
@@ -3656,13 +3560,13 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 /* The life of the unpacker: its first place, or else the fallback, and no third. */
 static _Noreturn void unpacker(const struct container *c, int fallen) {
 	char why[320] = "";
+	journal.as = c->name;
 	signals_reset();
 	umask(0);
 	const char *place = fallen ? c->fallback : c->place ? c->place : c->image;
 	int failed = unpack_place(c, &image, place);
 	if (failed && c->fallback && !fallen) {
 		format(why, sizeof why, "%s: %.*s; ", paths.image, 160, image.why);
-		if (image.in) image_close(&image);
 		failed = unpack_place(c, &image, c->fallback);
 	}
 	if (failed) die("%s%s: %s", why, paths.image, image.why);
@@ -3679,10 +3583,7 @@ static _Noreturn void unpacker(const struct container *c, int fallen) {
  */
 static int container_unpack(const struct container *c, int fallen, struct task *task) {
 	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
-	if (!parent) {
-		journal.as = c->name;
-		unpacker(c, fallen);
-	}
+	if (!parent) unpacker(c, fallen);
 	return parent < 0 ? parent : 0;
 }
 
@@ -3816,7 +3717,7 @@ static int root_writable(const struct container *c, const char *path, int lower)
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
 static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	char path[PATH_MAX];
-	root_path(path, c->image);
+	root_path(path, c->image, "");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root >= 0 && c->root) root = root_writable(c, path, root);
@@ -3948,11 +3849,10 @@ static void construct(const struct container *c, const struct image *says, const
 	descriptors_keep((int[]){ host.report, orders }, 2);
 }
 
-/* What the image says of itself: read from what header_keep has kept. */
+/* What the image says of itself: read from what unpack_place has kept. */
 static const struct image *image_says(const struct container *c) {
 	char path[PATH_MAX];
-	root_path(path, c->image);
-	format(path + strlen(path), 8, "%s", ".header");
+	root_path(path, c->image, ".header");
 	ssize_t n = file_read(AT_FDCWD, path, image.text, sizeof image.text);
 	must(n < 0 ? (int)n : 0, "what the image says:", path);
 	image.pairs = image.text;
@@ -5178,11 +5078,6 @@ static int ask_check(char **argv) {
  * nobody do their work here.
  */
 
-static int any_name(int dir, const char *name) {
-	(void)dir, (void)name;
-	return 1;
-}
-
 /* A file that is named on the command line is no part of this program, whatever it is called. */
 static const char *as_path(const char *file) {
 	static char path[PATH_MAX];
@@ -5202,27 +5097,21 @@ static sigset_t signals_all(void) {
 static int ask_unpack(char **argv) {
 	char *into = argv[1], temporary[PATH_MAX];
 	size_t n = strlen(into);
-	int old = open(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	sigset_t signals = signals_all();
-	if (old < 0 ? errno != ENOENT : dir_each(old, any_name))
-		die("%s: %s", into, old < 0 ? strerror(errno) : "not empty");
 	while (n > 1 && into[n - 1] == '/') into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
 	if (image_find(&image, as_path(argv[0]), NO)) die("%s: %s", argv[0], image.why);
+	if (rmdir(into) && errno != ENOENT) die("%s: %m", into);
 	if (mkdir(temporary, 0755)) die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
-	int failed = unpack(&image, dir, NULL, &signals);
-	if (failed)
-		say("%s: %s", argv[0], image.why);
-	else if ((failed = rename(temporary, into)))
-		say("%s: %m", into);
-	if (failed) {
-		tree_empty(dir);
-		rmdir(temporary);
-	}
-	return !!failed;
+	int failed = unpack(&image, dir, &signals);
+	if (!failed && !rename(temporary, into)) return 0;
+	say("%s: %s", failed ? argv[0] : into, failed ? image.why : strerror(errno));
+	tree_empty(dir);
+	rmdir(temporary);
+	return 1;
 }
 
 /* Waits for a child of `run`, says its last words, and returns its exit status. */
@@ -5284,10 +5173,11 @@ static int ask_up(char **argv) {
 	return SUPERVISE;
 }
 
-/* One line of `inspect -l`. */
 static void print_entry(const struct tar *t) {
 	static const char bits[] = "rwxrwxrwx", kinds_of[] = "-hlcbdp", special[] = "tss";
 	char mode[11] = "?", owner[24], size[24];
+	int is_link = t->type == '1' || t->type == '2';
+	const char *path = *t->path ? t->path : ".", *link = is_link ? t->link : "";
 	mode[0] = t->type >= '0' && t->type <= '6' ? kinds_of[t->type - '0'] : '-';
 	for (int i = 0; i < 9; i++) mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
 	for (int i = 0; i < 3; i++)
@@ -5295,23 +5185,21 @@ static void print_entry(const struct tar *t) {
 	mode[10] = '\0';
 	format(owner, sizeof owner, "%lld:%lld", t->uid, t->gid);
 	format(size, sizeof size, "%lld", t->size);
-	int is_link = t->type == '1' || t->type == '2';
 	if (option('j')) {
 		print_member("mode", mode, NO);
 		print_member("owner", owner, NO);
 		print_member("size", size, YES);
-		print_member("path", *t->path ? t->path : ".", NO);
-		print_member("link", is_link ? t->link : "", NO);
+		print_member("path", path, NO);
+		print_member("link", link, NO);
 	} else {
 		print("%s %9s %10s ", mode, owner, size);
-		print_text(*t->path ? t->path : ".");
+		print_text(path);
 		print(!is_link ? "" : t->type == '1' ? " = " : " -> ");
-		print_value(is_link ? t->link : "", NO);
+		print_value(link, NO);
 	}
 	print_end();
 }
 
-/* Who has signed the image, and whether that counts here: for people, or as two members. */
 static void print_signer(const struct image *m) {
 	char number[2 * KEY_NUMBER + 1] = "", line[80] = "nobody";
 	const char *how = !any_key()   ? "not checked here: no key is compiled in"
@@ -5323,7 +5211,6 @@ static void print_signer(const struct image *m) {
 	if (option('j')) print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
-/* What an image says of itself; -l: and what is in it. */
 static int ask_inspect(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1];
 	const char *value = NULL;
@@ -5345,29 +5232,28 @@ static int ask_inspect(char **argv) {
 		print(is_list ? "]" : "");
 	}
 	print_end();
-	if (option('l') && unpack(&image, -1, print_entry, NULL)) die("%s: %s", argv[0], image.why);
+	tar_each = print_entry;
+	if (option('l') && unpack(&image, -1, NULL)) die("%s: %s", argv[0], image.why);
 	return 0;
 }
 
-/* Would this launcher take the image? It is unpacked into a place that goes away with it. */
+/* The image is unpacked into a place that goes away with its unpacker. */
 static int ask_verify(char **argv) {
-	int failed = image_find(&image, as_path(argv[0]), NO);
-	if (!failed) failed = unpack(&image, -1, NULL, NULL);
+	int failed = image_find(&image, as_path(argv[0]), NO) || unpack(&image, -1, NULL);
 	if (failed && !option('j')) die("%s: %s", argv[0], image.why);
-	if (!option('j')) {
+	if (option('j')) {
+		print_member("file", argv[0], NO);
+		print_member("ok", failed ? "false" : "true", YES);
+		print_key(failed ? "why" : "signer");
+	} else {
 		print("%s: ok; signer: ", argv[0]);
-		print_signer(&image);
-		return 0;
 	}
-	print_member("file", argv[0], NO);
-	print_member("ok", failed ? "false" : "true", YES);
-	print_key(failed ? "why" : "signer");
 	if (failed)
 		print_value(image.why, NO);
 	else
 		print_signer(&image);
 	print_end();
-	return !!failed;
+	return failed;
 }
 
 static int ask_version(char **argv) {
@@ -5565,18 +5451,13 @@ static void save_bytes(const void *from, size_t n) {
 	}
 }
 
-static void save_zeros(size_t n) {
-	static const char zeros[2 * TAR_BLOCK];
-	save_bytes(zeros, n);
-}
+static void save_padding(u64 size) { save_bytes(tar_zeros, -size & (TAR_BLOCK - 1)); }
 
 /* Keeps the path of the entry for later. Returns where it is. */
 static size_t save_name(char kind) {
-	size_t at = saver.names_end, n = strlen(saver.path) + 1;
-	if (n + 1 > NAMES - at) save_die("more than %d MiB of names", NAMES >> 20);
-	saver.names[at] = kind;
-	memcpy(saver.names + at + 1, saver.path, n);
-	saver.names_end += n + 1;
+	size_t at = saver.names_end;
+	saver.names_end += format(saver.names + at, NAMES - at, "%c%s", kind, saver.path) + 1;
+	if (saver.names_end == NAMES) save_die("more than %d MiB of names", NAMES >> 20);
 	return at;
 }
 
@@ -5591,16 +5472,6 @@ static void save_record(const char *key, const char *name, const void *value, si
 	memcpy(to, value, size);
 	to[size] = '\n';
 	saver.pax_size += n + digits;
-}
-
-static void save_attributes(int fd) {
-	static char list[PAX_MAX], value[PAX_MAX];
-	ssize_t n = flistxattr(fd, list, sizeof list);
-	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
-		ssize_t size = fgetxattr(fd, name, value, sizeof value);
-		if (size < 0) save_die("%s: attribute %s: %m", saver.path, name);
-		save_record("SCHILY.xattr.", name, value, size);
-	}
 }
 
 /* Octal digits, or the number itself where they are too few: the first byte tells, 0x80. */
@@ -5639,15 +5510,22 @@ static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64
 	save_bytes(h, TAR_BLOCK);
 }
 
-/* Writes the header of an entry, with an extended one in front if it needs that. */
-static void save_entry(const struct stat *st, char type, const char *link, u64 size) {
+/* Writes the header of an entry, behind an extended one if it needs that. fd: for attributes. */
+static void save_entry(int fd, const struct stat *st, char type, const char *link, u64 size) {
+	static char list[PAX_MAX], value[PAX_MAX];
 	char h[TAR_BLOCK] = { 0 }, extended[TAR_BLOCK] = "PaxHeader";
+	ssize_t n = fd < 0 ? 0 : flistxattr(fd, list, sizeof list), got;
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		if ((got = fgetxattr(fd, name, value, sizeof value)) < 0)
+			save_die("%s: attribute %s: %m", saver.path, name);
+		save_record("SCHILY.xattr.", name, value, got);
+	}
 	save_text(h, "path", saver.path);
 	save_text(h + 157, "linkpath", link);
 	if (saver.pax_size) {
 		save_header(extended, 'x', st, saver.pax_size);
 		save_bytes(saver.pax, saver.pax_size);
-		save_zeros(-saver.pax_size & (TAR_BLOCK - 1));
+		save_padding(saver.pax_size);
 		saver.pax_size = 0;
 	}
 	save_header(h, type, st, size);
@@ -5655,93 +5533,79 @@ static void save_entry(const struct stat *st, char type, const char *link, u64 s
 
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
 static const char *save_link(const struct stat *st) {
-	unsigned at = (unsigned)(st->st_ino * 2654435761U) % LINKS;
-	for (unsigned i = 0; i < LINKS; i++, at = (at + 1) % LINKS) {
-		struct link *l = &saver.links[at];
-		if (!l->name) {
-			*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
-			return NULL;
-		}
-		if (l->inode == st->st_ino && l->device == st->st_dev)
+	unsigned hash = (unsigned)(st->st_ino * 2654435761U);
+	for (unsigned i = 0; i < LINKS; i++) {
+		struct link *l = &saver.links[(hash + i) % LINKS];
+		if (l->name && l->inode == st->st_ino && l->device == st->st_dev)
 			return saver.names + l->name + 1;
+		if (l->name) continue;
+		*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
+		return NULL;
 	}
 	save_die("more than %d files with several names", LINKS);
 }
 
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
 static void save_data(int fd, u64 size) {
-	int cut = NO;
+	ssize_t got = 1;
 	for (u64 at = 0, n; at < size; at += n) {
 		n = min(size - at, sizeof saver.data);
-		ssize_t got = read(fd, saver.data, n);
-		if (got < 0) save_die("%s: %m", saver.path);
-		if (!got) memset(saver.data, 0, n);
-		cut |= !got;
+		if (got && (got = read(fd, saver.data, n)) < 0) save_die("%s: %m", saver.path);
+		if (!got) memset(saver.data, 0, n); /* it is shorter now */
 		n = got ? (u64)got : n;
 		save_bytes(saver.data, n);
 	}
-	saver.changed += cut;
-	save_zeros(-size & (TAR_BLOCK - 1));
+	saver.changed += !got;
+	save_padding(size);
 }
 
-/* Saves a file or directory, if it still is one. A directory is walked later. */
-static void save_open(int dir, const char *name) {
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct stat st;
-	const char *other;
-	if (fd < 0 || fstat(fd, &st) || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))) {
-		saver.changed++;
-	} else if (S_ISDIR(st.st_mode)) {
-		save_attributes(fd);
-		save_entry(&st, '5', "", 0);
-		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
-			save_name('d');
-	} else if (st.st_nlink > 1 && (other = save_link(&st))) {
-		save_entry(&st, '1', other, 0);
-	} else {
-		save_attributes(fd);
-		save_entry(&st, '0', "", st.st_size);
-		save_data(fd, st.st_size);
-	}
-	if (fd >= 0) close(fd);
-}
-
-/* Saves one entry of the directory that is walked. Sockets and device nodes are not saved. */
+/*
+ * Saves one entry of the directory that is walked; one that is a directory is walked later. Sockets
+ * and device nodes are not saved.
+ */
 static int save_one(int dir, const char *name) {
 	char link[PATH_MAX] = "", *to = saver.path + saver.path_at;
+	const char *other = NULL;
 	struct stat st;
+	int fd = -1, gone = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
+	mode_t kind = gone ? 0 : st.st_mode & S_IFMT;
 	if (format(to, sizeof saver.path - saver.path_at, "%s", name) < strlen(name))
 		save_die("%s: the path is too long", saver.path);
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
+	if (kind == S_IFREG || kind == S_IFDIR) {
+		fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		gone = fd < 0 || fstat(fd, &st) || (st.st_mode & S_IFMT) != kind;
+	}
+	if (gone) {
 		saver.changed++;
-	else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode))
-		save_open(dir, name);
-	else if (S_ISLNK(st.st_mode) && readlinkat(dir, name, link, sizeof link - 1) > 0)
-		save_entry(&st, '2', link, 0);
-	else if (S_ISFIFO(st.st_mode))
-		save_entry(&st, '6', "", 0);
+	} else if (kind == S_IFDIR) {
+		save_entry(fd, &st, '5', "", 0);
+		if (!word_in("proc,sys,dev", saver.path)) /* the launcher fills them each time */
+			save_name('d');
+	} else if (kind == S_IFREG && st.st_nlink > 1 && (other = save_link(&st))) {
+		save_entry(-1, &st, '1', other, 0);
+	} else if (kind == S_IFREG) {
+		save_entry(fd, &st, '0', "", st.st_size);
+		save_data(fd, st.st_size);
+	} else if (kind == S_IFLNK && readlinkat(dir, name, link, sizeof link - 1) > 0) {
+		save_entry(-1, &st, '2', link, 0);
+	} else if (kind == S_IFIFO) {
+		save_entry(-1, &st, '6', "", 0);
+	}
+	if (fd >= 0) close(fd);
 	return 0;
 }
 
-static void save_children(const char *path) {
-	int fd = path_open(saver.root, path, O_RDONLY | O_DIRECTORY);
-	if (fd < 0) {
-		saver.changed++;
-		return;
-	}
-	saver.path_at = strcmp(path, ".") ? format(saver.path, PATH_MAX, "%s/", path) : 0;
-	dir_each(fd, save_one);
-	close(fd);
-}
-
-/* Walks the tree, directory by directory, as they are found. */
 static _Noreturn void save(void) {
-	format(saver.path, sizeof saver.path, ".");
-	save_open(saver.root, ".");
-	for (char *name = saver.names; name < saver.names + saver.names_end;
-	     name += strlen(name) + 1)
-		if (*name == 'd') save_children(name + 1);
-	save_zeros(2 * TAR_BLOCK);
+	save_one(saver.root, ".");
+	for (char *p = saver.names; p < saver.names + saver.names_end; p += strlen(p) + 1) {
+		int dir = *p == 'd' ? path_open(saver.root, p + 1, O_RDONLY | O_DIRECTORY) : -1;
+		saver.changed += *p == 'd' && dir < 0;
+		if (dir < 0) continue;
+		saver.path_at = strcmp(p + 1, ".") ? format(saver.path, PATH_MAX, "%s/", p + 1) : 0;
+		dir_each(dir, save_one);
+		close(dir);
+	}
+	save_bytes(tar_zeros, sizeof tar_zeros);
 	if (saver.changed)
 		save_die("%d files changed or went while they were saved", saver.changed);
 	save_end(0, "");
@@ -5811,8 +5675,8 @@ static const char *const state_names[] = {
 };
 
 enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
-enum { HANGS = 10 };      /* attempts to kill, after which it is said that this does not help */
-enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
+enum { HANGS = 10 };        /* attempts to kill, after which it is said that this does not help */
+enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log */
 enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
 struct instance {

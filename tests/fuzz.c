@@ -119,9 +119,6 @@ static int take(struct image *m, const uint8_t *bytes, size_t size, int anyone)
 {
 	int failed = image_open(m, -1, bytes, size, anyone);
 
-	if (m->in == MAP_FAILED)
-		broken("no memory");
-	image_close(m);
 	m->in = in;
 	m->out = out;
 	if (failed && (failed != -EBADMSG || !*m->why || strlen(m->why) >= sizeof m->why))
@@ -318,7 +315,7 @@ static void fuzz_tar(const uint8_t *bytes, size_t size)
 		broken("the frame has no header");
 	image_rewind(&image, 0);
 	unsigned how = ways[bytes[0] % LEN(ways)] & (geteuid() ? ~TAR_OWNERS : ~0U);
-	deep += !image_unpack(&image, place, how, NULL, &left_out);
+	deep += !image_unpack(&image, place, how, &left_out);
 	clear();
 }
 
@@ -362,7 +359,7 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 			       : i > last ? TAR_SHARDS | TAR_FINISH
 					  : TAR_SHARDS;
 		image_rewind(&image, shard);
-		failed = image_unpack(&image, place, how | (shard < last ? TAR_NO_END : 0), NULL,
+		failed = image_unpack(&image, place, how | (shard < last ? TAR_NO_END : 0),
 				      &left_out);
 	}
 	deep += !failed;
