@@ -33,7 +33,7 @@ override CFLAGS   += -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fno-u
                      -ffile-prefix-map=$(CURDIR)=.
 override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/libb2/src -isystem out/src/signify-openbsd \
                      -DBOARD_H='"board/$(BOARD)/board.h"' -DCONFIG_H='"$(abspath $(CONFIG))"' \
-                     -DKEYS='$(foreach k,$(KEYS),"$(lastword $(file <$k))",)' \
+                     $(if $(FAULTS),-DFAULTS=1) -DKEYS='$(foreach k,$(KEYS),"$(lastword $(file <$k))",)' \
                      -DEMBED='$(foreach i,$(EMBED),EMBEDDED("$(notdir $i)", "$(abspath $i)"))'
 # It has to unroll what the rules of the policy go through.
 override CFLAGS   += $(if $(findstring clang,$(CC)),-mllvm -pragma-unroll-threshold=200000)

@@ -4361,24 +4361,32 @@ static void end_device(int command) {
 	for (;;) pause();
 }
 
-/* Says what has to be known after a reset too: pstore keeps it, where the kernel has such memory. */
+static const char to_remember[] = "last words: ";
+
+/*
+ * Says what has to be known after a reset too: pstore may keep what user space says, or the log of
+ * the kernel; most kernels have one of them.
+ */
 static void testify(const char *text) {
-	int fd = open("/dev/pmsg0", O_WRONLY | O_CLOEXEC);
+	static const char *const places[] = { "/dev/pmsg0", "/dev/kmsg" };
 	say("%s", text);
-	write(fd, scratch, format(scratch, sizeof scratch, "%s\n", text));
-	close(fd);
+	words("<2>launcher: %s%s\n", to_remember, text);
+	for (int i = 0; i < LEN(places); i++) {
+		int fd = open(places[i], O_WRONLY | O_CLOEXEC);
+		write(fd, scratch, strlen(scratch));
+		close(fd);
+	}
 }
 
-/* One record of the time before the last reset: said, and forgotten. */
+/* One record of the time before the last reset: what it ended with is said, once; all go. */
 static int testimony(int dir, const char *name) {
-	const char *line = image.text;
-	if (file_read(dir, name, image.text, sizeof image.text) <= 0) return 0;
-	if (!after(name, "pmsg-")) line = strstr(line, "Kernel panic");
-	for (size_t n; line && *line; line += n + (line[n] == '\n')) {
-		n = strcspn(line, "\n");
-		say("before the reset: %.*s", (int)n, line);
-		if (!after(name, "pmsg-")) break;
-	}
+	static int said;
+	file_read(dir, name, image.text, sizeof image.text);
+	const char *words = strstr(image.text, to_remember),
+		   *panic = strstr(image.text, "Kernel panic");
+	if (words) words += strlen(to_remember);
+	if (!words) words = panic;
+	if (words && !said++) say("before the reset: %.*s", (int)strcspn(words, "\n"), words);
 	unlinkat(dir, name, 0);
 	return 0;
 }
@@ -6591,6 +6599,9 @@ static void on_control(int listener) {
 	struct client *c = clients;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) return;
+	while (FAULTS && host.fault && !strcmp(host.fault, "hang"))
+		;
+	if (FAULTS && host.fault) __builtin_trap();
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || !may_ask(who.uid)) {
 		close(fd);
 		return;
@@ -6650,7 +6661,9 @@ static void dog_feed(void) {
 	if (why && !dog.why) {
 		format(text, sizeof text, "the watchdog is not fed any more: %s", why);
 		testify(text);
-	} else if (dog.why && !why) {
+	} else if (why) {
+		end(LINUX_REBOOT_CMD_RESTART); /* in order, if there is time for that */
+	} else if (dog.why) {
 		say("the watchdog is fed again");
 	}
 	dog.why = why;
