@@ -6662,7 +6662,8 @@ static void dog_feed(void) {
 		format(text, sizeof text, "the watchdog is not fed any more: %s", why);
 		testify(text);
 	} else if (why) {
-		end(LINUX_REBOOT_CMD_RESTART); /* in order, if there is time for that */
+		end(LINUX_REBOOT_CMD_RESTART); /* in order, as far as there is time for that */
+		end_by = min(end_by, now() + host.patience / 6);
 	} else if (dog.why) {
 		say("the watchdog is fed again");
 	}
