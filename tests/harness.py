@@ -154,10 +154,11 @@ def remove(place):
     return True
 
 
-def isolate():
+def isolate(*variables):
     """
     Goes on in namespaces and cgroups of our own, so that we neither see nor disturb what else is
-    supervised here: in the program, run again by itself, this returns; in this one it does not.
+    supervised here: in the program, run again by itself with these environment variables, this
+    returns; in this one it does not.
     """
     if 'TEST_CGROUPS' in os.environ:
         subprocess.run(['mount', '--make-rprivate', '/'], check=True)
@@ -171,7 +172,7 @@ def isolate():
         code = subprocess.run(
             ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
              sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]],
-            env={'PATH': os.environ['PATH'], 'TEST_CGROUPS': ' '.join(mine)}).returncode
+            env={'TEST_CGROUPS': ' '.join(mine), **{name: os.environ[name] for name in ('PATH', *variables) if name in os.environ}}).returncode
     finally:
         for place in mine:
             until(lambda: remove(place))

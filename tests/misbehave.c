@@ -296,7 +296,7 @@ static void hang_in_vfork(void)
 
 static void segfault(void)
 {
-	char *volatile nowhere = NULL;
+	volatile char *volatile nowhere = NULL;
 
 	*nowhere = 1;
 }

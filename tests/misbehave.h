@@ -45,10 +45,10 @@ static const struct container containers[] = {
 	[OPEN_ALL] = WITH(20, "open-all", .memory = { .max = MiB(16) }),
 	[FILL_PIPE] = BAD("fill-pipe"),
 
-	[FLOOD_LINES] = BAD("flood-lines"),
+	[FLOOD_LINES] = WITH(2, "flood-lines"),
 	[FLOOD_LONG] = WITH(100, "flood-long"),
-	[FLOOD_BYTES] = BAD("flood-bytes"),
-	[FLOOD_ZEROS] = BAD("flood-zeros"),
+	[FLOOD_BYTES] = WITH(2, "flood-bytes"),
+	[FLOOD_ZEROS] = WITH(2, "flood-zeros"),
 	[ESCAPES] = BAD("escapes"),
 	[CLOSE_STDIO] = BAD("close-stdio"),
 
