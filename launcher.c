@@ -1249,7 +1249,8 @@ enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
  * be trusted, and no byte behind it yet; without keys there need not be one. Returns 0 or -EBADMSG.
  */
 static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
-	static uint8_t in[IN_SIZE], out[OUT_SIZE];
+	static uint8_t
+	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
 	memset(m, 0, sizeof *m);
@@ -1260,8 +1261,12 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	m->device = S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
 	if (!m->device && !S_ISREG(st.st_mode)) return refuse(m, "not a file or device");
 	m->size = st.st_size;
+	if (!in || in == MAP_FAILED)
+		in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (in == MAP_FAILED) return refuse(m, "memory: %m");
 	m->in = in;
-	m->out = out;
+	m->out = in + IN_SIZE;
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
