@@ -1215,7 +1215,8 @@ enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
  * be trusted, and no byte behind it yet; without keys there need not be one. Returns 0 or -EBADMSG.
  */
 static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
-	static uint8_t in[IN_SIZE], out[OUT_SIZE];
+	static uint8_t
+	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
 	memset(m, 0, sizeof *m);
@@ -1226,8 +1227,12 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	m->device = S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
 	if (!m->device && !S_ISREG(st.st_mode)) return refuse(m, "not a file or device");
 	m->size = st.st_size;
+	if (!in || in == MAP_FAILED)
+		in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (in == MAP_FAILED) return refuse(m, "memory: %m");
 	m->in = in;
-	m->out = out;
+	m->out = in + IN_SIZE;
 	ssize_t got = source_read(m, frame, sizeof frame);
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
@@ -3491,7 +3496,6 @@ static void mount_points(const struct container *c, int root) {
 
 enum { DEVICE_WAIT = 5000 }; /* ms */
 
-/* Is this image for this row and this device? */
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
 	const char *version = header_value(m, "version", NULL);
@@ -3520,7 +3524,7 @@ static int image_accept(struct image *m, const struct container *c) {
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
 	char root[PATH_MAX], says[PATH_MAX], options[96];
 	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
-	if (!strncmp(place, "/dev/", 5)) path_wait(place, DEVICE_WAIT);
+	if (after(place, "/dev/")) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
 	if (failed) return failed;
@@ -5182,15 +5186,15 @@ static int ask_up(char **argv) {
 }
 
 static void print_entry(const struct tar *t) {
-	static const char bits[] = "rwxrwxrwx", kinds_of[] = "-hlcbdp", special[] = "tss";
-	char mode[11] = "?", owner[24], size[24];
+	static const char kinds_of[] = "-hlcbdp-", special[] = "tss";
+	char mode[] = "-rwxrwxrwx", owner[24], size[24];
 	int is_link = t->type == '1' || t->type == '2';
 	const char *path = *t->path ? t->path : ".", *link = is_link ? t->link : "";
-	mode[0] = t->type >= '0' && t->type <= '6' ? kinds_of[t->type - '0'] : '-';
-	for (int i = 0; i < 9; i++) mode[1 + i] = t->mode >> (8 - i) & 1 ? bits[i] : '-';
+	mode[0] = kinds_of[t->type - '0'];
+	for (int i = 0; i < 9; i++)
+		if (!(t->mode >> i & 1)) mode[9 - i] = '-';
 	for (int i = 0; i < 3; i++)
 		if (t->mode >> (9 + i) & 1) mode[9 - 3 * i] = special[i];
-	mode[10] = '\0';
 	format(owner, sizeof owner, "%lld:%lld", t->uid, t->gid);
 	format(size, sizeof size, "%lld", t->size);
 	if (option('j')) {
@@ -5228,7 +5232,8 @@ static int ask_inspect(char **argv) {
 	print_signer(&image);
 	print_member("digest", image.chunk_hash ? hex(digest, image.digest, DIGEST_SIZE) : "none",
 		     NO);
-	for (const struct header_key *k = header_keys; k < header_keys + LEN(header_keys); k++) {
+	const struct header_key *k = header_keys, *end = k + LEN(header_keys);
+	for (; k < end && image.chunk_hash; k++) {
 		int is_list = option('j') && k->most > 1, n = 0;
 		if (is_list) print_key(k->name);
 		print(is_list ? "[" : "");
@@ -5432,7 +5437,6 @@ static struct {
 
 enum { NAMES = 64 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
 
-/* Ends the conversation, and this process. */
 static _Noreturn void save_end(int code, const char *sentence) {
 	struct reply *r = &saver.reply;
 	if (saver.filled)
