@@ -6068,6 +6068,12 @@ static void close_one(int *fd) {
 	*fd = -1;
 }
 
+/* A child that was just forked may have it open too, so that closing it does not end the watch. */
+static void line_close(struct instance *i) {
+	if (i->line >= 0) epoll_ctl(poller, EPOLL_CTL_DEL, i->line, NULL);
+	close_one(&i->line);
+}
+
 static void signal_task(struct instance *i, int signal) {
 	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
 	if (failed && errno == ENOSYS)
@@ -6430,7 +6436,7 @@ static void on_log(struct instance *i) {
 /* It was looked at, or its time to say something has passed: why it is not well, or NULL. */
 static void on_health(struct instance *i, const char *why) {
 	const struct container *c = row_of(i);
-	close_one(&i->line);
+	line_close(i);
 	i->failures = why ? i->failures + 1 : 0;
 	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
 	if (!why) {
@@ -6446,9 +6452,12 @@ static void on_health(struct instance *i, const char *why) {
 /* The health command has ended, if it could be executed. */
 static void on_line(struct instance *i) {
 	unsigned char status[2];
+	if (i->line < 0) return; /* it was closed a moment ago */
 	ssize_t n = recv(i->line, status, sizeof status, MSG_DONTWAIT);
-	if (n == 1) on_health(i, *status ? "not healthy: its health command fails" : NULL);
-	if (n <= 0 && errno != EAGAIN) on_health(i, "not healthy: no health command can run");
+	if (n == 1)
+		on_health(i, *status ? "not healthy: its health command fails" : NULL);
+	else if (!n || (n < 0 && errno != EAGAIN))
+		on_health(i, "not healthy: no health command can run");
 }
 
 static void health_ask(struct instance *i) {
@@ -6533,7 +6542,7 @@ static void on_exit_of(struct instance *i, const siginfo_t *end, const struct ru
 	close(i->task.report);
 	close(i->task.pidfd);
 	close_one(&i->orders);
-	close_one(&i->line);
+	line_close(i);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
 	i->deadline = i->look = 0;
