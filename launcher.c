@@ -6124,10 +6124,21 @@ static void end(int command) {
 	record(NULL, "ending", "", now());
 }
 
+/* Is the status of its latest task one of a failure? */
+static int has_failed(const struct instance *i) {
+	int failed = i->status != 0;
+	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
+	return failed;
+}
+
+static int has_succeeded(const struct instance *i) {
+	return i->state == IS_DONE && i->ends && !i->lost && !has_failed(i);
+}
+
 /* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
 static int is_ready(const struct instance *i) {
 	return i->state == IS_UP || i->left_out ||
-	       (i->state == IS_DONE && row_of(i)->restart == NEVER && i->ends && !i->status);
+	       (row_of(i)->restart == NEVER && has_succeeded(i));
 }
 
 /* The first instance that keeps a waiting one from starting; NULL if there is none. */
@@ -6297,11 +6308,7 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i) {
-	int failed = i->status != 0;
-	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
-	return conclude(i, failed || i->sick);
-}
+static enum state ended(struct instance *i) { return conclude(i, has_failed(i) || i->sick); }
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
 static void settle_root(struct instance *i) {
@@ -6754,7 +6761,7 @@ static void serve_stop(struct client *c) {
 static void serve_start(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
-	if (i->state == IS_UP || (i->state == IS_DONE && !i->status))
+	if (i->state == IS_UP || has_succeeded(i))
 		client_end(c, 0, "");
 	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
 		client_end(c, 1, i->note);
