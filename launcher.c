@@ -6013,6 +6013,7 @@ struct instance {
 	int impatient; /* it has waited for others for long enough */
 	int half_open; /* it was parked, and has not been well since */
 	int lost;      /* it has failed, and its row wants no other try */
+	int execed;    /* what the task is for runs, or has run */
 	int paused;
 	char note[128]; /* what happened last, for people */
 
@@ -6259,6 +6260,7 @@ static enum state build(struct instance *i) {
 static enum state launch(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->status = 125; /* until it is known better */
+	i->execed = NO;
 	i->sick = NULL;
 	i->failures = i->kills = 0;
 	if (c->console && !isatty(STDIN_FILENO)) {
@@ -6286,6 +6288,7 @@ static enum state up(struct instance *i) {
 /* The workload runs: is that enough? */
 static enum state execed(struct instance *i) {
 	const struct container *c = row_of(i);
+	i->execed = YES;
 	record(i, "execed", "", now());
 	if (!c->ready) return up(i);
 	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
@@ -6544,7 +6547,7 @@ static void on_exit_of(struct instance *i, const siginfo_t *end, const struct ru
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
 	on_notify(i); /* READY=1, if not for long */
-	if (i->state == IS_STARTING && !*last_words && end->si_code == CLD_EXITED)
+	if (i->state == IS_STARTING && !i->execed && !*last_words && end->si_code == CLD_EXITED)
 		happen(i, ON_EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
