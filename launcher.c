@@ -6014,6 +6014,7 @@ struct instance {
 	int half_open; /* it was parked, and has not been well since */
 	int lost;      /* it has failed, and its row wants no other try */
 	int execed;    /* what the task is for runs, or has run */
+	int calm;      /* it was, when it began to be ended for not being well */
 	int paused;
 	char note[128]; /* what happened last, for people */
 
@@ -6191,20 +6192,25 @@ static enum state park(struct instance *i) {
 	return falls ? IS_BACKING_OFF : IS_PARKED;
 }
 
+/* Is it up for so long that what was before does not count any more? */
+static int is_calm(const struct instance *i) {
+	const struct container *c = row_of(i);
+	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
+	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
+}
+
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
 static enum state conclude(struct instance *i, int failed) {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
 	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
-	int calm = i->state == IS_UP &&
-		   now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
 		i->lost = failed;
 		return finish(i);
 	}
-	if (calm) { /* it has been well for long enough */
+	if (i->calm || is_calm(i)) { /* it has been well for long enough */
 		i->delay = i->cpu = 0;
 		i->half_open = NO;
 	}
@@ -6260,7 +6266,7 @@ static enum state build(struct instance *i) {
 static enum state launch(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->status = 125; /* until it is known better */
-	i->execed = NO;
+	i->execed = i->calm = NO;
 	i->sick = NULL;
 	i->failures = i->kills = 0;
 	if (c->console && !isatty(STDIN_FILENO)) {
@@ -6365,6 +6371,7 @@ static enum state terminate(struct instance *i) {
 static enum state fail(struct instance *i) {
 	say("%s: %s", row_of(i)->name, i->sick);
 	record(i, "unhealthy", i->sick, now());
+	i->calm = is_calm(i);
 	return terminate(i);
 }
 
