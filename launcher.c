@@ -6357,6 +6357,7 @@ static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->wanted = NO;
 	i->look = 0;
+	i->sick = NULL;
 	set_paused(i, NO);
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
@@ -6371,8 +6372,11 @@ static enum state terminate(struct instance *i) {
 static enum state fail(struct instance *i) {
 	say("%s: %s", row_of(i)->name, i->sick);
 	record(i, "unhealthy", i->sick, now());
+	const char *why = i->sick;
 	i->calm = is_calm(i);
-	return terminate(i);
+	enum state next = terminate(i);
+	i->sick = why;
+	return next;
 }
 
 static enum state want(struct instance *i) {
