@@ -6777,7 +6777,7 @@ static void serve_start(struct client *c) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 	if (i->state == IS_UP || has_succeeded(i))
 		client_end(c, 0, "");
-	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
+	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF || i->state == IS_PARKED)
 		client_end(c, 1, i->note);
 	else if (waits && waits->state == IS_DONE)
 		client_end(c, 1,
