@@ -3452,7 +3452,7 @@ enum request_kind {
 struct request { /* one packet to the supervisor; some it hands on to PID 1 of the container */
 	enum request_kind kind;
 	int follow;    /* go on with what comes */
-	int number;    /* of ASK_LOGS: lines; of ASK_KILL: the signal */
+	int number;    /* of ASK_LOGS: lines; of ASK_KILL: the signal; of ASK_EXEC: words */
 	char name[32]; /* of the container */
 	int tty;       /* of ASK_EXEC: it gets a terminal of its own, of this size: */
 	unsigned short rows, columns;
@@ -4211,7 +4211,8 @@ static void give_up(const struct container *c, const struct header *says) {
 static _Noreturn void workload(const struct container *c, const struct header *says,
 			       const struct request *r, const int *fds) {
 	const char *const *command = c->command ? c->command : says->entry;
-	const char *words_of[64] = { NULL }, *term = r ? "TERM=linux" : NULL;
+	static const char *words_of[sizeof r->text];
+	const char *term = r ? "TERM=linux" : NULL;
 	uid_t uid;
 	gid_t gid;
 	signals_reset();
@@ -4220,7 +4221,7 @@ static _Noreturn void workload(const struct container *c, const struct header *s
 	user_of(c, says, &uid, &gid);
 	if (r && r->kind == ASK_EXEC) {
 		const char *word = term = r->text, *end = r->text + sizeof r->text;
-		for (int n = 0; n < LEN(words_of) - 1 && (word += strlen(word) + 1) < end && *word;)
+		for (int n = 0; n < r->number && (word += strlen(word) + 1) < end;)
 			words_of[n++] = word;
 		command = words_of;
 		uid = r->ids[0] < 0 ? uid : (uid_t)r->ids[0];
@@ -5131,14 +5132,17 @@ static int ask_exec(char **argv) {
 		die("-t: stdin is no terminal");
 	r.rows = size.ws_row;
 	r.columns = size.ws_col;
-	format(r.name, sizeof r.name, "%s", *argv++);
-	if (*argv && !strcmp(*argv, "--")) argv++;
+	if (format(r.name, sizeof r.name, "%s", *argv) != strlen(*argv))
+		die("there is no container '%s'", *argv);
+	argv++;
+	if (!strcmp(*argv, "--")) argv++;
+	if (!*argv) die("what to execute in %s?", r.name);
 	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
-	for (; *argv; argv++) {
+	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
 		at += (int)n + 1;
 		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
-			die("the command is longer than %d bytes", at);
+			die("the command is longer than %d bytes", (int)sizeof r.text);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
 	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
