@@ -5121,6 +5121,7 @@ static int ask_exec(char **argv) {
 	int line[2], code, at = 0;
 	const char *user = option_values['u' & 31], *term = getenv("TERM");
 	i64 ids[2] = { -1, -1 };
+	host.code = 125;
 	const char *end = user ? user + strlen(user) : NULL;
 	if (user && (decimal(&user, end, &ids[0]) ||
 		     (*user == ':' && (user++, decimal(&user, end, &ids[1]))) || *user ||
