@@ -4926,8 +4926,9 @@ static const char *seconds(char buf[24], u64 ms) {
 
 /* Columns of the terminal on stdout; of anything else, as many as it takes. */
 static size_t columns(void) {
-	struct winsize size = { .ws_col = 80 };
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? PATH_MAX : size.ws_col;
+	struct winsize size;
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) return PATH_MAX;
+	return size.ws_col ? size.ws_col : 80; /* a serial line does not know */
 }
 
 static const char *const stat_names[NSTATS] = {
