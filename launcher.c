@@ -5035,12 +5035,14 @@ static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may ha
 
 static void row_compare(const struct row *r) {
 	struct row *then = rows;
-	static u64 since;
+	static u64 since, ms;
 	while (then < rows + LEN(rows) - 1 && *then->name && strcmp(then->name, r->name)) then++;
-	if (then == rows) since = now() - since;
-	if (*then->name) print_stats(r, then, since ? since : 1);
+	if (then == rows) { /* the first of a round */
+		ms = now() - since;
+		since += ms;
+	}
+	if (*then->name) print_stats(r, then, ms ? ms : 1);
 	*then = *r;
-	if (then == rows) since = now();
 }
 
 /* What the containers use: once to a file or pipe, again and again to a terminal. */
