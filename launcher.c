@@ -836,7 +836,7 @@ static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
 /* Where the latest n lines begin, or for a negative number all that is kept. */
 static u64 ring_lines(const struct ring *r, int n) {
 	u64 first = r->end > LOG_SIZE ? r->end - LOG_SIZE : 0, at = r->end;
-	for (; n >= 0 && at > first; at--)
+	for (; n > 0 && at > first; at--)
 		if (at < r->end && r->bytes[(at - 1) % LOG_SIZE] == '\n' && !--n) return at;
 	return n >= 0 ? at : first;
 }
