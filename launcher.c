@@ -5072,43 +5072,65 @@ static int relay(int from, int to) {
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+static struct { /* what was typed, and is not taken yet: a program may be slow to read */
+	char bytes[4096];
+	size_t n;
+} typed;
+
+/* Takes in what is typed, and hands on what the terminal takes. Returns 0 at its end. */
+static int type(int terminal) {
+	if (!typed.n) {
+		ssize_t n = read(STDIN_FILENO, typed.bytes, sizeof typed.bytes);
+		if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR);
+		typed.n = n;
+	}
+	ssize_t done = write(terminal, typed.bytes, typed.n);
+	int failed = done < 0 && errno != EAGAIN;
+	typed.n -= failed ? typed.n : done > 0 ? (size_t)done : 0;
+	memmove(typed.bytes, typed.bytes + (done > 0 ? done : 0), typed.n);
+	return !failed;
+}
+
 /*
  * Stays until what was executed has ended: its signals go through the line, and with a terminal all
  * that is typed and printed through that. Returns its exit status.
  */
 static int exec_follow(int line, int signals) {
-	enum { END, SIGNALS, TYPED, SCREEN, POLLED };
-	struct pollfd fds[POLLED] = { [END] = { line, POLLIN, 0 },
-				      [SIGNALS] = { signals, POLLIN, 0 },
-				      [TYPED] = { -1, POLLIN, 0 },
-				      [SCREEN] = { -1, POLLIN, 0 } };
+	enum { AT_LINE, AT_SIGNALS, AT_TYPED, AT_SCREEN, POLLED };
+	struct pollfd fds[POLLED] = { [AT_LINE] = { line, POLLIN, 0 },
+				      [AT_SIGNALS] = { signals, POLLIN, 0 },
+				      [AT_TYPED] = { -1, POLLIN, 0 },
+				      [AT_SCREEN] = { -1, POLLIN, 0 } };
 	struct signalfd_siginfo s;
 	struct winsize size;
 	char text[512];
-	int got[MOST_FDS];
+	int got[MOST_FDS], typing = NO;
 	for (;;) {
+		fds[AT_TYPED].fd = typing && !typed.n ? STDIN_FILENO : -1;
+		fds[AT_SCREEN].events = typed.n ? POLLIN | POLLOUT : POLLIN;
 		poll(fds, POLLED, -1);
-		if (fds[SCREEN].revents && !relay(fds[SCREEN].fd, STDOUT_FILENO))
-			fds[SCREEN].fd = -1;
-		if (fds[TYPED].revents && !relay(STDIN_FILENO, fds[SCREEN].fd)) fds[TYPED].fd = -1;
+		if (fds[AT_TYPED].revents || fds[AT_SCREEN].revents & POLLOUT)
+			typing &= type(fds[AT_SCREEN].fd);
+		if (fds[AT_SCREEN].revents & ~POLLOUT && !relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
+			fds[AT_SCREEN].fd = -1;
 		while (read(signals, &s, sizeof s) == sizeof s) {
 			unsigned char signal = (unsigned char)s.ssi_signo;
 			if (signal != SIGWINCH && signal != SIGCHLD)
 				packet_send(line, &signal, 1, NULL, 0);
-			else if (fds[SCREEN].fd >= 0 && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
-				ioctl(fds[SCREEN].fd, TIOCSWINSZ, &size);
+			else if (fds[AT_SCREEN].fd >= 0 && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
+				ioctl(fds[AT_SCREEN].fd, TIOCSWINSZ, &size);
 		}
-		if (!fds[END].revents) continue;
+		if (!fds[AT_LINE].revents) continue;
 		ssize_t n = packet_receive(line, text, sizeof text, got);
 		if (n > 1) {
 			say("%.*s", (int)n, text);
 		} else if (n == 1 && got[0] >= 0) {
 			fcntl(got[0], F_SETFL, O_NONBLOCK);
-			fds[SCREEN].fd = got[0];
-			fds[TYPED].fd = STDIN_FILENO;
+			fds[AT_SCREEN].fd = got[0];
+			typing = YES;
 		} else if (n >= 0 || errno != EAGAIN) {
-			while (fds[SCREEN].fd >= 0 && poll(&fds[SCREEN], 1, 0) > 0 &&
-			       relay(fds[SCREEN].fd, STDOUT_FILENO))
+			while (fds[AT_SCREEN].fd >= 0 && poll(&fds[AT_SCREEN], 1, 0) > 0 &&
+			       relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
 				;
 			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
 		}
