@@ -6836,11 +6836,14 @@ static int do_inside(struct instance *i, const struct request *r, const int *fds
 
 static int do_pause(struct instance *i, const struct request *r, const int *fds) {
 	(void)fds;
-	int failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE)
-		     : runs(i)         ? -ESRCH
-				       : -EBUSY;
-	if (!failed || failed == -ESRCH) return failed;
-	return cgroup_failed("cgroup.freeze", "of a container that is up, with cgroup v2", failed);
+	int failed = runs(i);
+	if (failed) return failed;
+	failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE) : -EBUSY;
+	if (failed)
+		format(cgroup.why, sizeof cgroup.why, "%s%s", row_of(i)->name,
+		       failed == -EBUSY ? " is not up yet"
+					: " can't be paused: that takes cgroup v2, of Linux 5.2");
+	return failed;
 }
 
 static int do_limits(struct instance *i, const struct request *r, const int *fds) {
