@@ -4253,7 +4253,7 @@ static _Noreturn void workload(const struct container *c, const struct header *s
  * line for each process that was asked for. Through a line go: to us the signals for the process,
  * or the end of who wants it; from us its last words if it could not be executed, then its status.
  */
-enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 8 };
+enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 9 }; /* the last for health commands */
 
 static struct {
 	struct pollfd fds[MOST_WATCHED];
@@ -4284,9 +4284,9 @@ static void inner_reap(void) {
 /* A process beside the workload: as confined as it is, and it dies with the container. */
 static void inner_exec(const struct container *c, const struct header *says,
 		       const struct request *r, const int fds[MOST_FDS]) {
-	int at = LINES, line = fds[MOST_FDS - 1];
-	while (at < MOST_WATCHED && inner.fds[at].fd >= 0) at++;
-	pid_t pid = at < MOST_WATCHED ? fork() : -1;
+	int at = LINES, line = fds[MOST_FDS - 1], most = MOST_WATCHED - (r->kind == ASK_EXEC);
+	while (at < most && inner.fds[at].fd >= 0) at++;
+	pid_t pid = at < most ? fork() : -1;
 	if (!pid) {
 		host.report = line;
 		host.code = 125;
@@ -4296,7 +4296,8 @@ static void inner_exec(const struct container *c, const struct header *says,
 		inner_watch(at, line, pid);
 		return;
 	}
-	const char *why = words("a process in it: %s", strerror(at < MOST_WATCHED ? errno : EBUSY));
+	const char *why = at < most ? words("a process in it: %m")
+				    : "as many commands run in it as can at once";
 	packet_send(line, why, strlen(why), NULL, 0);
 	packet_send(line, "\x7d", 1, NULL, 0); /* 125 */
 	close(line);
