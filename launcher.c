@@ -2416,19 +2416,21 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 	char path[96], number[48];
 	i64 most;
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
-		if (strncmp(k->name, text, n) || !k->usual || !k->field) continue;
+		if (strncmp(k->name, text, n) || !strchr(".", k->name[n]) || !k->usual || !k->field)
+			continue;
 		int failed = decimal(&p, p + strlen(p), &most) || !most;
+		i64 times = 1;
 		const char *unit = strchr(k->need == NEED_MEMORY ? "KMG"
 					  : k->need == NEED_CPU  ? "%"
 								 : "",
 					  *p);
 		if (*p && unit)
-			most *= *unit == '%' ? 1000
-					     : 1LL << (*unit == 'K'   ? 10
-						       : *unit == 'M' ? 20
-								      : 30);
+			times = *unit == '%'   ? 1000
+				: *unit == 'K' ? 1 << 10
+				: *unit == 'M' ? 1 << 20
+					       : 1 << 30;
 		p += *p && unit;
-		if (failed || *p) break;
+		if (failed || *p || __builtin_mul_overflow(most, times, &most)) break;
 		const char *file = knob_given(k, name, c, path);
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
