@@ -2413,7 +2413,7 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 static int cgroup_limit(const char *name, const struct container *c, const char *text) {
 	const char *value = strchr(text, '='), *p = value ? value + 1 : "";
 	size_t n = value ? (size_t)(value - text) : 0;
-	char path[96], number[48];
+	char path[96], number[48], swap[24];
 	i64 most;
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
 		if (strncmp(k->name, text, n) || !strchr(".", k->name[n]) || !k->usual || !k->field)
@@ -2435,6 +2435,12 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
 		failed = file ? file_write(knob_base(k), file, number) : -ENOTSUP;
+		if (failed == -EINVAL && k->need == NEED_MEMORY) { /* v1: it and swap are less */
+			format(swap, sizeof swap, "%lld", most + (i64)c->memory.swap);
+			file_write(knob_base(k), words("%s/memory.memsw.limit_in_bytes", name),
+				   swap);
+			failed = file_write(knob_base(k), file, number);
+		}
 		return failed ? cgroup_failed(k->name, number, failed) : 0;
 	}
 	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
