@@ -5188,9 +5188,9 @@ static int ask_exec(char **argv) {
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	raw = before;
 	cfmakeraw(&raw);
-	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 	code = exec_follow(line[0], signals);
-	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
 	return code;
 }
 
