@@ -5180,11 +5180,11 @@ static int ask_exec(char **argv) {
 			die("the command is longer than %d bytes", (int)sizeof r.text);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
+	sigfillset(&all); /* one that comes early waits for the command to be there */
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
 		return code == 1 ? 125 : code;
 	close(line[1]);
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	raw = before;
 	cfmakeraw(&raw);
