@@ -1,8 +1,9 @@
-"""What tests/container and tests/boot share: TAP, and programs whose output is awaited."""
+"""What tests share: TAP, programs whose output is awaited, and a place of their own on this machine."""
 import os
 import re
 import select
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -93,6 +94,72 @@ def until(condition, seconds=5):
             return False
         time.sleep(0.02)
     return True
+
+
+# -- a place of our own: cgroups, /run and processes that nobody else has --
+
+CONTROLLERS = ('memory', 'pids', 'cpu', 'cpuset', 'blkio', 'hugetlb', 'devices')
+
+
+def hierarchies():
+    """The cgroup hierarchies that hold a controller of ours, whichever version they are of."""
+    if os.path.exists('/sys/fs/cgroup/cgroup.controllers'):
+        return ['/sys/fs/cgroup']
+    places = ['/sys/fs/cgroup/unified'] + ['/sys/fs/cgroup/' + name for name in CONTROLLERS]
+    return [place for place in places if os.path.isdir(place)]
+
+
+def remove_cgroups(place):
+    """Removes cgroups; False while the kernel is still burying their tasks."""
+    try:
+        for directory, _, _ in os.walk(place, topdown=False):
+            os.rmdir(directory)
+    except OSError:
+        return False
+    return True
+
+
+def own_place():
+    """Runs this program again, in a place of its own, and ends as that does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    mine = [f'{place}/launcher-test-{os.getpid()}' for place in hierarchies()]
+    for place in mine:
+        os.mkdir(place)
+        for name in ('cpuset.cpus', 'cpuset.mems'):  # of v1: empty until somebody writes them
+            if place.startswith('/sys/fs/cgroup/cpuset/'):
+                shutil.copyfile(f'/sys/fs/cgroup/cpuset/{name}', f'{place}/{name}')
+        above = os.path.dirname(place)
+        if os.path.exists(above + '/cgroup.subtree_control'):
+            with open(above + '/cgroup.controllers') as have, open(above + '/cgroup.subtree_control', 'w') as file:
+                file.write(' '.join('+' + name for name in have.read().split() if name in (*CONTROLLERS, 'io')))
+    try:
+        code = subprocess.run(
+            ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+             sys.executable, f'{TOP}/tests/{os.path.basename(sys.argv[0])}', *sys.argv[1:]],
+            env={'PATH': os.environ['PATH'], 'TEST_CGROUPS': ' '.join(mine)}).returncode
+    finally:
+        for place in mine:
+            until(lambda: remove_cgroups(place))
+    sys.exit(code)
+
+
+def cover_machine():
+    """Covers the cgroups and /run of the machine by those of own_place()."""
+    subprocess.run(['mount', '--make-rprivate', '/'], check=True)
+    for place in os.environ['TEST_CGROUPS'].split():
+        subprocess.run(['mount', '--bind', place, os.path.dirname(place)], check=True)
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'mode=755', 'none', '/run'], check=True)
+
+
+def cover(place):
+    """Hides a hierarchy, for as long as a `with` lasts."""
+    class Cover:
+        def __enter__(self):
+            subprocess.run(['mount', '-t', 'tmpfs', 'none', place], check=True)
+
+        def __exit__(self, *_):
+            subprocess.run(['umount', place], check=True)
+    return Cover()
 
 
 REST = (  # where each row of tests/containers.h comes to rest: name, state, note
