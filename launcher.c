@@ -799,7 +799,7 @@ static size_t ring_peek(const struct ring *r, u64 *at, const char **bytes) {
 /* Where the latest n lines begin, or for a negative number all that is kept. */
 static u64 ring_lines(const struct ring *r, int n) {
 	u64 first = r->end > LOG_SIZE ? r->end - LOG_SIZE : 0, at = r->end;
-	for (; n >= 0 && at > first; at--)
+	for (; n > 0 && at > first; at--)
 		if (at < r->end && r->bytes[(at - 1) % LOG_SIZE] == '\n' && !--n) return at;
 	return n >= 0 ? at : first;
 }
@@ -2202,20 +2202,25 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 	static const char units[] = "%KMG";
 	static const i64 are[] = { 1000, 1 << 10, 1 << 20, 1 << 30 };
 	const char *p = strchr(text, '='), *unit;
-	size_t n = p ? (size_t)(p - text) : 0;
-	char path[96], number[48];
+	size_t n = p ? (size_t)(p++ - text) : 0;
+	char path[96], number[48], swap[24];
 	i64 most;
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
-		if (strncmp(k->name, text, n) || !k->usual || !k->field) continue;
+		if (strncmp(k->name, text, n) || !strchr(".", k->name[n]) || !k->usual || !k->field)
+			continue;
 		int dir = knob_given(k, name, c, path);
-		p++;
 		int failed = decimal(&p, text + strlen(text), &most) || !most;
 		if (*p && (unit = strchr(units, *p)) && (*p++ == '%') == (k->need == NEED_CPU))
-			most *= are[unit - units];
-		if (failed || *p) break;
+			failed |= __builtin_mul_overflow(most, are[unit - units], &most);
+		if (failed || *p || (k->need == NEED_PIDS && strchr(units, p[-1]))) break;
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
 		failed = dir < 0 ? -ENOTSUP : file_write(dir, path, number);
+		if (failed == -EINVAL && k->need == NEED_MEMORY) { /* v1: it and swap are less */
+			format(swap, sizeof swap, "%lld", most + (i64)c->memory.swap);
+			file_write(dir, words("%s/memory.memsw.limit_in_bytes", name), swap);
+			failed = file_write(dir, path, number);
+		}
 		return failed ? cgroup_failed(k->name, number, failed) : 0;
 	}
 	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
@@ -3206,10 +3211,7 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 	char text[2048]; /* words with a NUL behind each; of ASK_EXEC: its TERM first */
 };
 
-enum {
-	MOST_ARGS = 127,
-	MOST_FDS = 4
-}; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
+enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
 
 /* Sends a packet, with n descriptors. Returns 0 or -errno; -EAGAIN: nobody takes it now. unix(7) */
 static int packet_send(int to, const void *packet, size_t size, const int *fds, unsigned n) {
@@ -3936,8 +3938,9 @@ static void give_up(const struct container *c, const struct image *says) {
 static _Noreturn void workload(const struct container *c, const struct image *says,
 			       const struct request *r, const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
-	const char *words_of[MOST_ARGS + 1] = { NULL }, *term = r ? "TERM=linux" : NULL;
-	const char *const *command = c->command ? c->command : entry;
+	static const char *words_of[sizeof r->text];
+	const char *const *command = c->command ? c->command : entry,
+			  *term = r ? "TERM=linux" : NULL;
 	uid_t uid;
 	gid_t gid;
 	image_list(says, "entry", entry);
@@ -3948,11 +3951,8 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 	user_of(c, says, &uid, &gid);
 	if (r && r->kind == ASK_EXEC) {
 		const char *word = term = r->text, *end = r->text + sizeof r->text;
-		for (int n = 0; n < r->number && n < LEN(words_of) - 1; n++) {
-			word += strlen(word) + 1;
-			if (word >= end) break;
-			words_of[n] = word;
-		}
+		for (int n = 0; n < r->number && (word += strlen(word) + 1) < end;)
+			words_of[n++] = word;
 		command = words_of;
 		uid = r->ids[0] < 0 ? uid : (uid_t)r->ids[0];
 		gid = r->ids[1] < 0 ? gid : (gid_t)r->ids[1];
@@ -4026,7 +4026,8 @@ static void inner_exec(const struct container *c, const struct image *says, cons
 		inner_watch(at, line, pid);
 		return;
 	}
-	const char *why = words("a process in it: %s", strerror(at < most ? errno : EBUSY));
+	const char *why = at < most ? words("a process in it: %m")
+				    : "as many commands run in it as can at once";
 	packet_send(line, why, strlen(why), NULL, 0);
 	packet_send(line, "\x7d", 1, NULL, 0); /* 125 */
 	close(line);
@@ -4774,12 +4775,14 @@ static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may ha
 
 static void row_compare(const struct row *r) {
 	struct row *then = rows;
-	static u64 since;
+	static u64 since, ms;
 	while (then < rows + LEN(rows) - 1 && *then->name && strcmp(then->name, r->name)) then++;
-	if (then == rows) since = now() - since;
-	if (*then->name) print_stats(r, then, since ? since : 1);
+	if (then == rows) { /* the first of a round */
+		ms = now() - since;
+		since += ms;
+	}
+	if (*then->name) print_stats(r, then, ms ? ms : 1);
 	*then = *r;
-	if (then == rows) since = now();
 }
 
 /* What the containers use: once to a file or pipe, again and again to a terminal. */
@@ -4809,43 +4812,65 @@ static int relay(int from, int to) {
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
+static struct { /* what was typed, and is not taken yet: a program may be slow to read */
+	char bytes[4096];
+	size_t n;
+} typed;
+
+/* Takes in what is typed, and hands on what the terminal takes. Returns 0 at its end. */
+static int type(int terminal) {
+	if (!typed.n) {
+		ssize_t n = read(STDIN_FILENO, typed.bytes, sizeof typed.bytes);
+		if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR);
+		typed.n = n;
+	}
+	ssize_t done = write(terminal, typed.bytes, typed.n);
+	int failed = done < 0 && errno != EAGAIN;
+	typed.n -= failed ? typed.n : done > 0 ? (size_t)done : 0;
+	memmove(typed.bytes, typed.bytes + (done > 0 ? done : 0), typed.n);
+	return !failed;
+}
+
 /*
  * Stays until what was executed has ended: its signals go through the line, and with a terminal all
  * that is typed and printed through that. Returns its exit status.
  */
 static int exec_follow(int line, int signals) {
-	enum { END, SIGNALS, TYPED, SCREEN, POLLED };
-	struct pollfd fds[POLLED] = { [END] = { line, POLLIN, 0 },
-				      [SIGNALS] = { signals, POLLIN, 0 },
-				      [TYPED] = { -1, POLLIN, 0 },
-				      [SCREEN] = { -1, POLLIN, 0 } };
+	enum { AT_LINE, AT_SIGNALS, AT_TYPED, AT_SCREEN, POLLED };
+	struct pollfd fds[POLLED] = { [AT_LINE] = { line, POLLIN, 0 },
+				      [AT_SIGNALS] = { signals, POLLIN, 0 },
+				      [AT_TYPED] = { -1, POLLIN, 0 },
+				      [AT_SCREEN] = { -1, POLLIN, 0 } };
 	struct signalfd_siginfo s;
 	struct winsize size;
 	char text[512];
-	int got[MOST_FDS];
+	int got[MOST_FDS], typing = NO;
 	for (;;) {
+		fds[AT_TYPED].fd = typing && !typed.n ? STDIN_FILENO : -1;
+		fds[AT_SCREEN].events = typed.n ? POLLIN | POLLOUT : POLLIN;
 		poll(fds, POLLED, -1);
-		if (fds[SCREEN].revents && !relay(fds[SCREEN].fd, STDOUT_FILENO))
-			fds[SCREEN].fd = -1;
-		if (fds[TYPED].revents && !relay(STDIN_FILENO, fds[SCREEN].fd)) fds[TYPED].fd = -1;
+		if (fds[AT_TYPED].revents || fds[AT_SCREEN].revents & POLLOUT)
+			typing &= type(fds[AT_SCREEN].fd);
+		if (fds[AT_SCREEN].revents & ~POLLOUT && !relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
+			fds[AT_SCREEN].fd = -1;
 		while (read(signals, &s, sizeof s) == sizeof s) {
 			unsigned char signal = (unsigned char)s.ssi_signo;
 			if (signal != SIGWINCH && signal != SIGCHLD)
 				packet_send(line, &signal, 1, NULL, 0);
-			else if (fds[SCREEN].fd >= 0 && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
-				ioctl(fds[SCREEN].fd, TIOCSWINSZ, &size);
+			else if (fds[AT_SCREEN].fd >= 0 && !ioctl(STDIN_FILENO, TIOCGWINSZ, &size))
+				ioctl(fds[AT_SCREEN].fd, TIOCSWINSZ, &size);
 		}
-		if (!fds[END].revents) continue;
+		if (!fds[AT_LINE].revents) continue;
 		ssize_t n = packet_receive(line, text, sizeof text, got);
 		if (n > 1) {
 			say("%.*s", (int)n, text);
 		} else if (n == 1 && got[0] >= 0) {
 			fcntl(got[0], F_SETFL, O_NONBLOCK);
-			fds[SCREEN].fd = got[0];
-			fds[TYPED].fd = STDIN_FILENO;
+			fds[AT_SCREEN].fd = got[0];
+			typing = YES;
 		} else if (n >= 0 || errno != EAGAIN) {
-			while (fds[SCREEN].fd >= 0 && poll(&fds[SCREEN], 1, 0) > 0 &&
-			       relay(fds[SCREEN].fd, STDOUT_FILENO))
+			while (fds[AT_SCREEN].fd >= 0 && poll(&fds[AT_SCREEN], 1, 0) > 0 &&
+			       relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
 				;
 			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
 		}
@@ -4861,6 +4886,7 @@ static int ask_exec(char **argv) {
 	int line[2], code, at = 0;
 	const char *user = option_values['u' & 31], *term = getenv("TERM");
 	i64 ids[2] = { -1, -1 };
+	host.code = 125;
 	const char *end = user ? user + strlen(user) : NULL;
 	if (user && (decimal(&user, end, &ids[0]) ||
 		     (*user == ':' && (user++, decimal(&user, end, &ids[1]))) || *user ||
@@ -4872,27 +4898,30 @@ static int ask_exec(char **argv) {
 		die("-t: stdin is no terminal");
 	r.rows = size.ws_row;
 	r.columns = size.ws_col;
-	format(r.name, sizeof r.name, "%s", *argv++);
-	if (*argv && !strcmp(*argv, "--")) argv++;
+	if (format(r.name, sizeof r.name, "%s", *argv) != strlen(*argv))
+		die("there is no container '%s'", *argv);
+	argv++;
+	if (!strcmp(*argv, "--")) argv++;
+	if (!*argv) die("what to execute in %s?", r.name);
 	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
 	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
 		at += (int)n + 1;
-		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1 || r.number == MOST_ARGS)
-			die("the command is longer than %d bytes", at);
+		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
+			die("the command is longer than %d bytes", (int)sizeof r.text);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
+	sigfillset(&all); /* one that comes early waits for the command to be there */
+	sigprocmask(SIG_SETMASK, &all, NULL);
 	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
 		return code == 1 ? 125 : code;
 	close(line[1]);
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
 	int signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	raw = before;
 	cfmakeraw(&raw);
-	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &raw);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
 	code = exec_follow(line[0], signals);
-	if (r.tty) tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+	if (r.tty) tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
 	return code;
 }
 
@@ -5712,6 +5741,8 @@ struct instance {
 	int impatient; /* it has waited for others for long enough */
 	int half_open; /* it was parked, and has not been well since */
 	int lost;      /* it has failed, and its row wants no other try */
+	int execed;    /* what the task is for runs, or has run */
+	int calm;      /* it was, when it began to be ended for not being well */
 	int paused;
 	char note[128]; /* what happened last, for people */
 
@@ -5767,6 +5798,12 @@ static void close_one(int *fd) {
 	*fd = -1;
 }
 
+/* A child that was just forked may have it open too, so that closing it does not end the watch. */
+static void line_close(struct instance *i) {
+	if (i->line >= 0) epoll_ctl(poller, EPOLL_CTL_DEL, i->line, NULL);
+	close_one(&i->line);
+}
+
 static void signal_task(struct instance *i, int signal) {
 	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
 	if (failed && errno == ENOSYS)
@@ -5817,10 +5854,21 @@ static void end(int command) {
 	record(NULL, "ending", "", now());
 }
 
+/* Is the status of its latest task one of a failure? */
+static int has_failed(const struct instance *i) {
+	int failed = i->status != 0;
+	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
+	return failed;
+}
+
+static int has_succeeded(const struct instance *i) {
+	return i->state == IS_DONE && i->ends && !i->lost && !has_failed(i);
+}
+
 /* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
 static int is_ready(const struct instance *i) {
 	return i->state == IS_UP || i->left_out ||
-	       (i->state == IS_DONE && row_of(i)->restart == NEVER && i->ends && !i->status);
+	       (row_of(i)->restart == NEVER && has_succeeded(i));
 }
 
 /* The first instance that keeps a waiting one from starting; NULL if there is none. */
@@ -5872,20 +5920,25 @@ static enum state park(struct instance *i) {
 	return falls ? IS_BACKING_OFF : IS_PARKED;
 }
 
+/* Is it up for so long that what was before does not count any more? */
+static int is_calm(const struct instance *i) {
+	const struct container *c = row_of(i);
+	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
+	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
+}
+
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
 static enum state conclude(struct instance *i, int failed) {
 	const struct container *c = row_of(i);
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
 	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
-	int calm = i->state == IS_UP &&
-		   now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
 	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
 		say("%s: %s", c->name, i->note);
 		i->lost = failed;
 		return finish(i);
 	}
-	if (calm) { /* it has been well for long enough */
+	if (i->calm || is_calm(i)) { /* it has been well for long enough */
 		i->delay = i->cpu = 0;
 		i->half_open = NO;
 	}
@@ -5941,6 +5994,7 @@ static enum state build(struct instance *i) {
 static enum state launch(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->status = 125; /* until it is known better */
+	i->execed = i->calm = NO;
 	i->sick = NULL;
 	i->failures = i->kills = 0;
 	if (c->console && !isatty(STDIN_FILENO)) {
@@ -5969,6 +6023,7 @@ static enum state up(struct instance *i) {
 /* The workload runs: is that enough? */
 static enum state execed(struct instance *i) {
 	const struct container *c = row_of(i);
+	i->execed = YES;
 	record(i, "execed", "", now());
 	if (!c->ready || i->sick) return up(i);
 	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
@@ -5991,11 +6046,7 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i) {
-	int failed = i->status != 0;
-	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
-	return conclude(i, failed || i->sick);
-}
+static enum state ended(struct instance *i) { return conclude(i, has_failed(i) || i->sick); }
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
 static void settle_root(struct instance *i) {
@@ -6051,6 +6102,7 @@ static enum state fail(struct instance *i) {
 	const char *why = i->sick;
 	say("%s: %s", row_of(i)->name, why);
 	record(i, "unhealthy", why, now());
+	i->calm = is_calm(i);
 	enum state next = terminate(i);
 	i->sick = why;
 	return next;
@@ -6133,7 +6185,7 @@ static void on_log(struct instance *i) {
 /* It was looked at, or its time to say something has passed: why it is not well, or NULL. */
 static void on_health(struct instance *i, const char *why) {
 	const struct container *c = row_of(i);
-	close_one(&i->line);
+	line_close(i);
 	i->failures = why ? i->failures + 1 : 0;
 	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
 	if (!why) {
@@ -6151,8 +6203,10 @@ static void on_line(struct instance *i) {
 	unsigned char status[2];
 	if (i->line < 0) return; /* its container has ended, in the same turn of the loop */
 	ssize_t n = recv(i->line, status, sizeof status, MSG_DONTWAIT);
-	if (n == 1) on_health(i, *status ? "not healthy: its health command fails" : NULL);
-	if (n <= 0 && errno != EAGAIN) on_health(i, "not healthy: no health command can run");
+	if (n == 1)
+		on_health(i, *status ? "not healthy: its health command fails" : NULL);
+	else if (!n || (n < 0 && errno != EAGAIN))
+		on_health(i, "not healthy: no health command can run");
 }
 
 static void health_ask(struct instance *i) {
@@ -6234,12 +6288,12 @@ static void on_exit_of(struct instance *i, const siginfo_t *end, const struct ru
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
 	on_notify(i); /* READY=1, if not for long */
-	if (i->state == IS_STARTING && !*last_words && end->si_code == CLD_EXITED)
+	if (i->state == IS_STARTING && !i->execed && !*last_words && end->si_code == CLD_EXITED)
 		happen(i, ON_EXECED); /* it was up, if not for long */
 	close(i->task.report);
 	close(i->task.pidfd);
 	close_one(&i->orders);
-	close_one(&i->line);
+	line_close(i);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
 	i->deadline = i->look = 0;
@@ -6454,9 +6508,9 @@ static void serve_stop(struct client *c) {
 static void serve_start(struct client *c) {
 	const struct instance *i = &instances[c->index];
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
-	if (i->state == IS_UP || (i->state == IS_DONE && !i->status))
+	if (i->state == IS_UP || has_succeeded(i))
 		client_end(c, 0, "");
-	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF)
+	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF || i->state == IS_PARKED)
 		client_end(c, 1, i->note);
 	else if (waits && waits->state == IS_DONE)
 		client_end(c, 1,
@@ -6485,11 +6539,14 @@ static int do_inside(struct instance *i, const struct request *r, const int *fds
 
 static int do_pause(struct instance *i, const struct request *r, const int *fds) {
 	(void)fds;
-	int failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE)
-		     : runs(i)         ? -ESRCH
-				       : -EBUSY;
-	if (!failed || failed == -ESRCH) return failed;
-	return cgroup_failed("cgroup.freeze", "of a container that is up, with cgroup v2", failed);
+	int failed = runs(i);
+	if (failed) return failed;
+	failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE) : -EBUSY;
+	if (failed)
+		format(cgroup.why, sizeof cgroup.why, "%s%s", row_of(i)->name,
+		       failed == -EBUSY ? " is not up yet"
+					: " can't be paused: that takes cgroup v2, of Linux 5.2");
+	return failed;
 }
 
 static int do_limits(struct instance *i, const struct request *r, const int *fds) {
