@@ -30,16 +30,18 @@
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
  *              12  children         what each does first, and how its parent knows it
  *              13  unpacker         an image becomes a root, behind a wall
- *              14  inside           PID 1 of a container
- *              15  boot             a device, or a place on a laptop, made ready
- *              16  ask              what is printed, and asked
- *              17  policy           what it says, and what of it this kernel gives
- *              18  verbs            the command line
- *              19  save             a root becomes a tar
+ *              14  construct        a container, from within
+ *              15  inside           its PID 1
+ *              16  boot             a device, or a place on a laptop, made ready
+ *              17  ask              what is printed, and asked
+ *              18  policy           what it says, and what of it this kernel gives
+ *              19  verbs            the command line
+ *              20  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              20  instance         the state of each container: state x event -> action
- *              21  control          the socket that the command line asks
- *              22  loop             wait, look up, call; then main
+ *              21  instance         the state of each container: state x event -> action
+ *              22  watch            what is seen of a container becomes an event
+ *              23  control          the socket that the command line asks
+ *              24  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -463,12 +465,12 @@ _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
 
 #define FOLDED static inline __attribute__((always_inline))
-#define REFUSE(wrong, sentence) REFUSE_AT(__LINE__, wrong, sentence)
-#define REFUSE_AT(line, ...) REFUSE_BY(line, __VA_ARGS__)
-#define REFUSE_BY(line, wrong, sentence)                                                           \
+#define REFUSE(wrong, sentence) REFUSE_AT(__COUNTER__, wrong, sentence)
+#define REFUSE_AT(n, ...) REFUSE_BY(n, __VA_ARGS__)
+#define REFUSE_BY(n, wrong, sentence)                                                              \
 	do {                                                                                       \
-		extern void rule_##line(void) __attribute__((error("policy: " sentence)));         \
-		if (wrong) rule_##line();                                                          \
+		extern void rule_##n(void) __attribute__((error("policy: " sentence)));            \
+		if (wrong) rule_##n();                                                             \
 	} while (0)
 
 FOLDED int name_ok(const char *s) {
@@ -2201,7 +2203,7 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 static int cgroup_limit(const char *name, const struct container *c, const char *text) {
 	static const char units[] = "%KMG";
 	static const i64 are[] = { 1000, 1 << 10, 1 << 20, 1 << 30 };
-	const char *p = strchr(text, '='), *unit;
+	const char *p = strchr(text, '=');
 	size_t n = p ? (size_t)(p++ - text) : 0;
 	char path[96], number[48], swap[24];
 	i64 most;
@@ -2210,9 +2212,11 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 			continue;
 		int dir = knob_given(k, name, c, path);
 		int failed = decimal(&p, text + strlen(text), &most) || !most;
-		if (*p && (unit = strchr(units, *p)) && (*p++ == '%') == (k->need == NEED_CPU))
-			failed |= __builtin_mul_overflow(most, are[unit - units], &most);
-		if (failed || *p || (k->need == NEED_PIDS && strchr(units, p[-1]))) break;
+		if (*p && k->need != NEED_PIDS && strchr(units, *p) &&
+		    (*p == '%') == (k->need == NEED_CPU))
+			failed |= __builtin_mul_overflow(most, are[strchr(units, *p++) - units],
+							 &most);
+		if (failed || *p) break;
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
 		failed = dir < 0 ? -ENOTSUP : file_write(dir, path, number);
@@ -2859,7 +2863,7 @@ static void filter_leaf(struct filter *f, unsigned verdict) {
 		filter_add(f, BPF_RET | BPF_K, answers[verdict], 0, 0);
 		return;
 	}
-	const struct call_test *t = call_tests + verdict - CALL_TESTED;
+	const struct call_test *t = &call_tests[verdict - CALL_TESTED];
 	for (unsigned call = t->call; t < call_tests + LEN(call_tests) && t->call == call; t++) {
 		if (t->may && !(t->may & f->may)) continue;
 		filter_add(f, BPF_LD | BPF_W | BPF_ABS,
@@ -3194,9 +3198,9 @@ static void open_stdio(const char *path) {
 
 /* clang-format off */
 enum request_kind {
-	ASK_SELF, ASK_PS, ASK_STATS, ASK_EVENTS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART, ASK_WAIT,
-	ASK_KILL, ASK_PAUSE, ASK_UNPAUSE, ASK_LIMITS, ASK_EXEC, ASK_SAVE, ASK_POWEROFF, ASK_REBOOT,
-	ASK_HEALTH /* nobody but the supervisor, of PID 1 of a container */
+	ASK_SELF, ASK_PS, ASK_STATS, ASK_EVENTS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART,
+	ASK_WAIT, ASK_KILL, ASK_PAUSE, ASK_UNPAUSE, ASK_LIMITS, ASK_EXEC, ASK_SAVE, ASK_POWEROFF,
+	ASK_REBOOT, ASK_HEALTH /* nobody but the supervisor, of PID 1 of a container */
 };
 /* clang-format on */
 
@@ -3593,10 +3597,10 @@ static int container_unpack(const struct container *c, int fallen, struct task *
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 14  inside --------------------------------------------------------------------------------
+/* ---- 14  construct -----------------------------------------------------------------------------
  *
- * PID 1 of a container: it builds it from within, starts the workload, and stays to reap, to
- * forward signals, and to exit as the workload did. Before that, any failure is a death.
+ * A container is built from within, by the process that will be its PID 1, in the order in which
+ * each step can still be done. Any failure is a death.
  */
 
 static void mount_or_die(int root, const struct mount_op *op) {
@@ -3855,6 +3859,12 @@ static void construct(const struct container *c, const struct image *says, const
 	descriptors_keep((int[]){ host.report, orders }, 2);
 }
 
+/* ---- 15  inside --------------------------------------------------------------------------------
+ *
+ * PID 1 of a container starts the workload, and stays: it reaps, forwards signals, executes what
+ * the supervisor asks beside the workload, and ends as that does.
+ */
+
 /* What the image says of itself: read from what unpack_place has kept. */
 static const struct image *image_says(const struct container *c) {
 	char path[PATH_MAX];
@@ -3938,7 +3948,7 @@ static void give_up(const struct container *c, const struct image *says) {
 static _Noreturn void workload(const struct container *c, const struct image *says,
 			       const struct request *r, const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
-	static const char *words_of[sizeof r->text];
+	static const char *words_of[sizeof((struct request *)0)->text];
 	const char *const *command = c->command ? c->command : entry,
 			  *term = r ? "TERM=linux" : NULL;
 	uid_t uid;
@@ -4117,7 +4127,7 @@ static int container_start(const struct container *c, const int stdio[3], int or
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 15  boot ----------------------------------------------------------------------------------
+/* ---- 16  boot ----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -4541,7 +4551,7 @@ static void clear_up(void) {
 	}
 }
 
-/* ---- 16  ask -----------------------------------------------------------------------------------
+/* ---- 17  ask -----------------------------------------------------------------------------------
  *
  * What the command line prints, and what it asks: a request that is sent to the supervisor, and
  * answered packet by packet.
@@ -4925,7 +4935,7 @@ static int ask_exec(char **argv) {
 	return code;
 }
 
-/* ---- 17  policy --------------------------------------------------------------------------------
+/* ---- 18  policy --------------------------------------------------------------------------------
  *
  * What the policy says, in its own words, and what of that this kernel gives: found out by trying
  * or, of another kernel, from its configuration.
@@ -5113,7 +5123,7 @@ static int ask_check(char **argv) {
 	return !!checked.missing;
 }
 
-/* ---- 18  verbs ---------------------------------------------------------------------------------
+/* ---- 19  verbs ---------------------------------------------------------------------------------
  *
  * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
  * nobody do their work here.
@@ -5313,8 +5323,8 @@ static const struct verb {
 } verbs[] = {
 	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS, NULL },
 	{ "stats", "[--json]", "what they use; on a terminal: live", 0, 0, ASK_SELF, ask_stats },
-	{ "events", "[-f] [--json]", "what has happened; -f: and what comes", 0, 0, ASK_EVENTS, NULL },
-	{ "logs", "[-f] [-n LINES] NAME", "print its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
+	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS, NULL },
+	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
 	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
 	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
 	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
@@ -5438,7 +5448,7 @@ static int ask(int argc, char **argv) {
 	return v->run ? v->run(argv) : strcmp(v->name, "help") ? completion() : help();
 }
 
-/* ---- 19  save ----------------------------------------------------------------------------------
+/* ---- 20  save ----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
@@ -5683,7 +5693,7 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 #pragma GCC poison die exit _exit
 
-/* ---- 20  instance ------------------------------------------------------------------------------
+/* ---- 21  instance ------------------------------------------------------------------------------
  *
  * What a container is doing. An event is looked up in the row of the state, and the action found
  * there answers with the next state. Actions never wait: a child's end, its last words and the
@@ -6127,7 +6137,7 @@ static enum state stopped(struct instance *i) {
 }
 
 /* It has waited for others for long enough: a part of the device is better than none. */
-static enum state lose_patience(struct instance *i) {
+static enum state hurry(struct instance *i) {
 	const struct instance *waits = waits_for(i);
 	i->impatient = YES;
 	if (waits)
@@ -6137,21 +6147,21 @@ static enum state lose_patience(struct instance *i) {
 }
 
 /* clang-format off */
-#define REACT(state, start, stop, go, execed, ready, unwell, exited, timeout)                        \
+#define REACT(state, start, stop, go, execed, ready, unwell, exited, timeout)                      \
 	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go, [ON_EXECED] = execed,      \
 		    [ON_READY] = ready, [ON_UNWELL] = unwell, [ON_EXITED] = exited,                \
 		    [ON_TIMEOUT] = timeout }
 
 static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
-	/*                  START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
-	REACT(IS_WAITING,     stay,      finish,    launch, stay,   stay, stay,  stay,     lose_patience),
-	REACT(IS_UNPACKING,   stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
-	REACT(IS_STARTING,    stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
-	REACT(IS_UP,          stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
-	REACT(IS_STOPPING,    want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
-	REACT(IS_BACKING_OFF, retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
-	REACT(IS_PARKED,      retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
-	REACT(IS_DONE,        wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
+	/*                   START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
+	REACT(IS_WAITING,    stay,      finish,    launch, stay,   stay, stay,  stay,     hurry),
+	REACT(IS_UNPACKING,  stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
+	REACT(IS_STARTING,   stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
+	REACT(IS_UP,         stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
+	REACT(IS_STOPPING,   want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
+	REACT(IS_BACKING_OFF,retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	REACT(IS_PARKED,     retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	REACT(IS_DONE,       wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
 };
 /* clang-format on */
 
@@ -6168,6 +6178,12 @@ static void happen(struct instance *i, enum event event) {
 	i->since = now();
 	record(i, state_names[next], next == IS_UP ? "" : i->note, i->since);
 }
+
+/* ---- 22  watch ---------------------------------------------------------------------------------
+ *
+ * What is seen of a container becomes an event: its report and output, what it says of itself, what
+ * its health command says of it, its end, and time. Then what can start is started.
+ */
 
 /* A report pipe is readable: end of file says that the work is done; words stay there for later. */
 static void on_report(struct instance *i) {
@@ -6378,7 +6394,7 @@ static int next_due(u64 next) {
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 21  control -------------------------------------------------------------------------------
+/* ---- 23  control -------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -6555,7 +6571,7 @@ static int do_limits(struct instance *i, const struct request *r, const int *fds
 	return failed ? failed : cgroup_limit(row_of(i)->name, row_of(i), r->text);
 }
 
-/* How each request is carried out: at once by `events` or `act`, then by `serve`, again and again. */
+/* How each request is carried out: at once by `events` or `act`, then by `serve`, ever again. */
 static const struct {
 	int named;     /* it is about one container */
 	int events[2]; /* what happens to that one first; NEVENTS: nothing */
@@ -6679,7 +6695,7 @@ static void serve_clients(void) {
 		if (c->fd && c->asked) requests[c->kind].serve(c);
 }
 
-/* ---- 22  loop ----------------------------------------------------------------------------------
+/* ---- 24  loop ----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
