@@ -11,6 +11,9 @@
 /* Only images that one of these has signed are run; without any (try it: images/keygen), all are. */
 static const char *const keys[MOST_KEYS] = { NULL };
 
+/* The hardware's watchdog, where a board has one; see `critical` below. */
+static const struct watchdog watchdog = { .timeout = SECONDS(30) };
+
 enum { CLOCK, SENSOR, FLAKY, SHELL, NCONTAINERS };
 
 static const struct container containers[] = {
@@ -22,6 +25,8 @@ static const struct container containers[] = {
 		.cpu     = { .max = PERCENT(20) },
 		.pids    = 8,
 		.restart = ALWAYS,
+		.critical = YES,
+		.health  = { .command = ARGV("pidof", "sleep"), .every = SECONDS(60) },
 	},
 	[SENSOR] = {
 		.name    = "sensor",

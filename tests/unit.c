@@ -1368,7 +1368,7 @@ static void test_budget(void)
 	while (i->state != IS_PARKED && tries++ < 100)
 		for (const char *letter = "ftge"; *letter && i->state != IS_PARKED; letter++)
 			step(i, *letter);
-	check_number(tries, 6, "a quarter of 20 restarts, and the last failure");
+	check_number(tries, 11, "a quarter of 40 restarts, and the last failure");
 	check_number((long long)(i->deadline - now()), 300000, "then it rests");
 	play(&instances[FIRST], "");
 	budget_at = now() + 1000000;
