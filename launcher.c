@@ -6334,14 +6334,15 @@ static struct {
 /* Reaps whoever has died. On a device that includes strangers, whose parents died before them. */
 static void on_children(void) {
 	for (;;) {
-		siginfo_t end = { 0 };
-		struct rusage used = { 0 };
-		if (syscall(SYS_waitid, P_ALL, 0, &end, WEXITED | WNOHANG, &used) || !end.si_pid)
-			return;
+		struct rusage used;
+		int status;
+		pid_t pid = wait4(-1, &status, WNOHANG, &used);
+		if (pid <= 0) return;
+		siginfo_t end = { .si_code = WIFEXITED(status) ? CLD_EXITED : CLD_KILLED };
+		end.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
 		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].task.pid == end.si_pid)
-				on_exit_of(&instances[i], &end, &used);
-		if (dog.task.pid != end.si_pid) continue;
+			if (instances[i].task.pid == pid) on_exit_of(&instances[i], &end, &used);
+		if (dog.task.pid != pid) continue;
 		dog.read = end.si_status ? dog.read : now();
 		dog.task.pid = 0;
 		close(dog.task.report);
