@@ -614,6 +614,11 @@ static __attribute__((used)) void rules(void) {
 	}
 	REFUSE(sum > BOARD_RAM, "the sum of .memory.max is more than the RAM of the board");
 	REFUSE(consoles > 1, "more than one row has the .console");
+	REFUSE(
+	    budget.restarts > 1000000 || budget.every > SECONDS(86400),
+	    "the budget has more than 1000000 restarts, or one comes back after more than a day");
+	REFUSE(watchdog.pressure > 100 || (watchdog.timeout && watchdog.timeout < SECONDS(3)),
+	       "the watchdog's .timeout is less than 3 s, or its .pressure more than 100 per cent");
 }
 
 /* ==== Part II: Tools ========================================================================== */
@@ -3993,11 +3998,11 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
  * line for each process that was asked for. Through a line go: to us the signals for the process,
  * or the end of who wants it; from us its last words if it could not be executed, then its status.
  */
-enum { ALL_SIGNALS, ORDERS, LINES, MOST_WATCHED = LINES + 8 + 1 }; /* the last: for health */
+enum { IN_SIGNALS, IN_ORDERS, IN_LINES, IN_ALL = IN_LINES + 8 + 1 }; /* the last: for health */
 
 static struct {
-	struct pollfd fds[MOST_WATCHED];
-	pid_t pids[MOST_WATCHED]; /* of ALL_SIGNALS: the workload's */
+	struct pollfd fds[IN_ALL];
+	pid_t pids[IN_ALL]; /* of IN_SIGNALS: the workload's */
 } inner;
 
 static void inner_watch(int at, int fd, pid_t pid) {
@@ -4011,8 +4016,8 @@ static void inner_reap(void) {
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
 		unsigned char code = (unsigned char)(WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 									 : WEXITSTATUS(status));
-		if (pid == inner.pids[ALL_SIGNALS]) _exit(code);
-		for (int i = LINES; i < MOST_WATCHED; i++) {
+		if (pid == inner.pids[IN_SIGNALS]) _exit(code);
+		for (int i = IN_LINES; i < IN_ALL; i++) {
 			if (inner.pids[i] != pid) continue;
 			packet_send(inner.fds[i].fd, &code, 1, NULL, 0);
 			close(inner.fds[i].fd);
@@ -4024,7 +4029,7 @@ static void inner_reap(void) {
 /* A process beside the workload: as confined as it is, and it dies with the container. */
 static void inner_exec(const struct container *c, const struct image *says, const struct request *r,
 		       const int fds[MOST_FDS]) {
-	int at = LINES, line = fds[MOST_FDS - 1], most = MOST_WATCHED - (r->kind == ASK_EXEC);
+	int at = IN_LINES, line = fds[MOST_FDS - 1], most = IN_ALL - (r->kind == ASK_EXEC);
 	while (at < most && inner.fds[at].fd >= 0) at++;
 	pid_t pid = at < most ? fork() : -1;
 	if (!pid) {
@@ -4046,13 +4051,13 @@ static void inner_exec(const struct container *c, const struct image *says, cons
 static void inner_order(const struct container *c, const struct image *says) {
 	static struct request r;
 	int fds[MOST_FDS];
-	if (packet_receive(inner.fds[ORDERS].fd, &r, sizeof r, fds) <= 0) {
-		inner_watch(ORDERS, -1, 0);
+	if (packet_receive(inner.fds[IN_ORDERS].fd, &r, sizeof r, fds) <= 0) {
+		inner_watch(IN_ORDERS, -1, 0);
 		return;
 	}
 	r.text[sizeof r.text - 1] = '\0';
 	if (r.kind == ASK_KILL)
-		kill(inner.pids[ALL_SIGNALS], r.number); /* not reaped yet, so it is no stranger */
+		kill(inner.pids[IN_SIGNALS], r.number); /* not reaped yet, so it is no stranger */
 	else if (fds[MOST_FDS - 1] >= 0)
 		inner_exec(c, says, &r, fds);
 	for (int i = 0; i < MOST_FDS - 1; i++) close(fds[i]);
@@ -4074,11 +4079,11 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 	struct signalfd_siginfo s;
 	for (;;) {
 		poll(inner.fds, LEN(inner.fds), -1);
-		while (read(inner.fds[ALL_SIGNALS].fd, &s, sizeof s) == sizeof s)
-			if (s.ssi_signo != SIGCHLD) kill(inner.pids[ALL_SIGNALS], (int)s.ssi_signo);
+		while (read(inner.fds[IN_SIGNALS].fd, &s, sizeof s) == sizeof s)
+			if (s.ssi_signo != SIGCHLD) kill(inner.pids[IN_SIGNALS], (int)s.ssi_signo);
 		inner_reap();
-		if (inner.fds[ORDERS].revents) inner_order(c, says);
-		for (int i = LINES; i < MOST_WATCHED; i++)
+		if (inner.fds[IN_ORDERS].revents) inner_order(c, says);
+		for (int i = IN_LINES; i < IN_ALL; i++)
 			if (inner.fds[i].fd >= 0 && inner.fds[i].revents) inner_line(i);
 	}
 }
@@ -4091,13 +4096,13 @@ static _Noreturn void inside(const struct container *c, const int stdio[3], int 
 	const struct image *says = image_says(c);
 	construct(c, says, stdio, orders);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
-	for (int i = 0; i < MOST_WATCHED; i++) inner_watch(i, -1, 0);
+	for (int i = 0; i < IN_ALL; i++) inner_watch(i, -1, 0);
 	pid_t main_pid = fork();
 	if (!main_pid) workload(c, says, NULL, NULL);
 	if (main_pid < 0) die("a process for the workload: %m");
-	inner_watch(ALL_SIGNALS, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), main_pid);
-	inner_watch(ORDERS, orders, 0);
-	if (inner.fds[ALL_SIGNALS].fd < 0) die("its signals: %m");
+	inner_watch(IN_SIGNALS, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), main_pid);
+	inner_watch(IN_ORDERS, orders, 0);
+	if (inner.fds[IN_SIGNALS].fd < 0) die("its signals: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
@@ -5474,7 +5479,10 @@ static struct {
 	} * links;
 } saver;
 
-enum { NAMES = 64 << 20, LINKS = 1 << 20 }; /* bytes, places: what is not used is not there */
+enum {
+	SAVE_NAMES = 64 << 20,
+	SAVE_LINKS = 1 << 20
+}; /* bytes, places: what is not used is not there */
 
 static _Noreturn void save_end(int code, const char *sentence) {
 	struct reply *r = &saver.reply;
@@ -5507,8 +5515,8 @@ static void save_padding(u64 size) { save_bytes(tar_zeros, -size & (TAR_BLOCK - 
 /* Keeps the path of the entry for later. Returns where it is. */
 static size_t save_name(char kind) {
 	size_t at = saver.names_end;
-	saver.names_end += format(saver.names + at, NAMES - at, "%c%s", kind, saver.path) + 1;
-	if (saver.names_end == NAMES) save_die("more than %d MiB of names", NAMES >> 20);
+	saver.names_end += format(saver.names + at, SAVE_NAMES - at, "%c%s", kind, saver.path) + 1;
+	if (saver.names_end == SAVE_NAMES) save_die("more than %d MiB of names", SAVE_NAMES >> 20);
 	return at;
 }
 
@@ -5585,15 +5593,15 @@ static void save_entry(int fd, const struct stat *st, char type, const char *lin
 /* The name under which this file was saved already; else NULL, and this one is remembered. */
 static const char *save_link(const struct stat *st) {
 	unsigned hash = (unsigned)(st->st_ino * 2654435761U);
-	for (unsigned i = 0; i < LINKS; i++) {
-		struct link *l = &saver.links[(hash + i) % LINKS];
+	for (unsigned i = 0; i < SAVE_LINKS; i++) {
+		struct link *l = &saver.links[(hash + i) % SAVE_LINKS];
 		if (l->name && l->inode == st->st_ino && l->device == st->st_dev)
 			return saver.names + l->name + 1;
 		if (l->name) continue;
 		*l = (struct link){ st->st_ino, st->st_dev, save_name('l') };
 		return NULL;
 	}
-	save_die("more than %d files with several names", LINKS);
+	save_die("more than %d files with several names", SAVE_LINKS);
 }
 
 /* The data of a file. It keeps the size that its header has given, whatever it has become. */
@@ -5682,10 +5690,11 @@ static int save_start(int client, const struct task *task, u64 ids) {
 	if (saver.root < 0 ||
 	    (syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0) && errno != ENOSYS))
 		save_die("its root: %m");
-	saver.names = mmap(NULL, NAMES + LINKS * sizeof *saver.links, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	saver.names = mmap(NULL, SAVE_NAMES + SAVE_LINKS * sizeof *saver.links,
+			   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			   0);
 	if (saver.names == MAP_FAILED) save_die("memory: %m");
-	saver.links = (struct link *)(void *)(saver.names + NAMES);
+	saver.links = (struct link *)(void *)(saver.names + SAVE_NAMES);
 	save();
 }
 
@@ -5726,7 +5735,7 @@ static const char *const state_names[] = {
 };
 
 enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
-enum { HANGS = 10 };        /* attempts to kill, after which it is said that this does not help */
+enum { MOST_KILLS = 10 };   /* attempts to kill, after which it is said that this does not help */
 enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log */
 enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
@@ -6079,7 +6088,7 @@ static enum state unpacked(struct instance *i) {
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
 	i->deadline = now() + KILL_AGAIN;
-	if (++i->kills == HANGS) {
+	if (++i->kills == MOST_KILLS) {
 		note(i, "can't be killed: a process hangs in the kernel");
 		say("%s: %s", row_of(i)->name, i->note);
 	}
