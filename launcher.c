@@ -6590,19 +6590,25 @@ static int is_last(const struct instance *i) {
 	return 1;
 }
 
-/* Starts what can start and, at the end, stops what can stop, until nothing more changes. */
-static void settle(void) {
+/*
+ * Starts what can start and, at the end, stops what can stop, until nothing more changes. Returns
+ * whether there is more to do: who asks something waits for one start, and not for all.
+ */
+static int settle(void) {
 	for (int changed = 1; changed;) {
 		changed = 0;
 		for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 			enum state before = i->state;
-			if (ending && before != IS_DONE && before != IS_STOPPING && is_last(i))
+			if (ending && before != IS_DONE && before != IS_STOPPING && is_last(i)) {
 				happen(i, ON_STOP);
-			else if (!ending && before == IS_WAITING && !waits_for(i))
+			} else if (!ending && before == IS_WAITING && !waits_for(i)) {
 				happen(i, ON_GO);
+				return YES;
+			}
 			changed |= i->state != before;
 		}
 	}
+	return NO;
 }
 
 /* Delivers the time-outs that are due. */
@@ -7084,10 +7090,10 @@ static int supervise(void) {
 	for (;;) {
 		dog_feed();
 		expire();
-		settle();
+		int more = settle();
 		serve_clients();
 		if (ending && (all_done() || now() >= end_by)) return ending;
-		int n = epoll_wait(poller, events, LEN(events), next_due(dog.next));
+		int n = epoll_wait(poller, events, LEN(events), more ? 0 : next_due(dog.next));
 		for (int i = 0; i < n; i++) dispatch(&events[i]);
 	}
 }
