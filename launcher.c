@@ -6319,6 +6319,7 @@ static enum state unpacked(struct instance *i) {
 
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
+	cgroup_limit(row_of(i)->name, row_of(i), "cpu=100%"); /* the dying need some too */
 	i->deadline = now() + KILL_AGAIN;
 	if (++i->kills == HANGS) {
 		note(i, "can't be killed: a process hangs in the kernel");
