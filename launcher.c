@@ -6087,6 +6087,7 @@ static enum state unpacked(struct instance *i) {
 
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
+	cgroup_limit(row_of(i)->name, row_of(i), "cpu=100%"); /* the dying need some too */
 	i->deadline = now() + KILL_AGAIN;
 	if (++i->kills == MOST_KILLS) {
 		note(i, "can't be killed: a process hangs in the kernel");
@@ -6367,19 +6368,25 @@ static int is_last(const struct instance *i) {
 	return 1;
 }
 
-/* Starts what can start and, at the end, stops what can stop, until nothing more changes. */
-static void settle(void) {
+/*
+ * Starts what can start and, at the end, stops what can stop, until nothing more changes. Returns
+ * whether there is more to do: who asks something waits for one start, and not for all.
+ */
+static int settle(void) {
 	for (int changed = 1; changed;) {
 		changed = 0;
 		for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 			enum state before = i->state;
-			if (ending && before != IS_DONE && before != IS_STOPPING && is_last(i))
+			if (ending && before != IS_DONE && before != IS_STOPPING && is_last(i)) {
 				happen(i, ON_STOP);
-			else if (!ending && before == IS_WAITING && !waits_for(i))
+			} else if (!ending && before == IS_WAITING && !waits_for(i)) {
 				happen(i, ON_GO);
+				return YES;
+			}
 			changed |= i->state != before;
 		}
 	}
+	return NO;
 }
 
 /* Delivers the time-outs that are due. */
@@ -6870,10 +6877,10 @@ static int supervise(void) {
 	for (;;) {
 		dog_feed();
 		expire();
-		settle();
+		int more = settle();
 		serve_clients();
 		if (ending && (all_done() || now() >= end_by)) return ending;
-		int n = epoll_wait(poller, events, LEN(events), next_due(dog.next));
+		int n = epoll_wait(poller, events, LEN(events), more ? 0 : next_due(dog.next));
 		for (int i = 0; i < n; i++) dispatch(&events[i]);
 	}
 }

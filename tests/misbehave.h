@@ -70,8 +70,9 @@ static const struct container containers[] = {
 	[KILL_ALL] = BAD("kill-all", .pids = 8),
 	[KILL_INIT] = BAD("kill-init"),
 	[STORM_INIT] = WITH(50, "storm-init", .keep = CAPS(KILL)),
-	[ORPHANS] = WITH(50, "orphans", .pids = 64, .memory = { .max = MiB(32) }),
-	[ZOMBIES] = WITH(50, "zombies", .pids = 1100, .memory = { .max = MiB(64) }),
+	/* What the kernel keeps of a dead task for a while counts as memory. */
+	[ORPHANS] = WITH(50, "orphans", .pids = 64, .memory = { .max = MiB(128) }),
+	[ZOMBIES] = WITH(50, "zombies", .pids = 1100, .memory = { .max = MiB(128) }),
 	[TRACE_ITSELF] = BAD("trace-itself"),
 	[TRACE_CHILD] = BAD("trace-child", .may = DEFAULT | TRACE),
 
