@@ -2430,7 +2430,8 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 				: *unit == 'M' ? 1 << 20
 					       : 1 << 30;
 		p += *p && unit;
-		if (failed || *p || __builtin_mul_overflow(most, times, &most)) break;
+		if (failed || *p || most > INT64_MAX / times) break;
+		most *= times;
 		const char *file = knob_given(k, name, c, path);
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
