@@ -2217,10 +2217,12 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 			continue;
 		int dir = knob_given(k, name, c, path);
 		int failed = decimal(&p, text + strlen(text), &most) || !most;
-		if (*p && k->need != NEED_PIDS && strchr(units, *p) &&
-		    (*p == '%') == (k->need == NEED_CPU))
-			failed |= __builtin_mul_overflow(most, are[strchr(units, *p++) - units],
-							 &most);
+		int has_unit = *p && k->need != NEED_PIDS && strchr(units, *p);
+		if (has_unit && (*p == '%') == (k->need == NEED_CPU)) {
+			i64 unit = are[strchr(units, *p++) - units];
+			failed |= most > INT64_MAX / unit;
+			most = failed ? 0 : most * unit;
+		}
 		if (failed || *p) break;
 		format(number, sizeof number, "%lld%s", most,
 		       cgroup.version[k->need] == 2 ? k->also : "");
