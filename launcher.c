@@ -5782,15 +5782,7 @@ static int ending;    /* the command for reboot(2) that comes next; nothing is s
 static u64 end_by;    /* when patience with that ends */
 static u64 budget_at; /* when a row without any priority could have used all of the budget */
 
-enum source {
-	FROM_SIGNALS,
-	FROM_CONTROL,
-	FROM_CLIENT,
-	FROM_REPORT,
-	FROM_LOG,
-	FROM_NOTIFY,
-	FROM_LINE
-};
+enum source { FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_NOTE, FROM_LINE };
 
 static const struct container *row_of(const struct instance *i) {
 	return &containers[i - instances];
@@ -5870,8 +5862,9 @@ static int budget_take(const struct instance *i) {
 
 /* Begins the end: everything is stopped, in order, and within a time. */
 static void end(int command) {
-	ending = ending ? ending : command;
-	end_by = end_by ? end_by : now() + END_LIMIT;
+	if (ending) return;
+	ending = command;
+	end_by = now() + END_LIMIT;
 	record(NULL, "ending", "", now());
 }
 
@@ -6108,8 +6101,8 @@ static enum state terminate(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->wanted = NO;
 	i->sick = NULL;
-	i->look = 0;
 	set_paused(i, NO);
+	i->look = 0;
 	if (i->root->unpacker == i || c->stop.signal == SIGKILL) {
 		kill_all(i);
 		return IS_STOPPING;
@@ -6324,11 +6317,11 @@ static void on_exit_of(struct instance *i, const siginfo_t *end, const struct ru
 	line_close(i);
 	i->task.pid = 0;
 	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
-	i->deadline = i->look = 0;
 	i->ends++;
 	i->cpu = (u64)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
 		 (u64)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
 	set_paused(i, NO);
+	i->deadline = i->look = 0;
 	if (!i->status && *last_words)
 		say("%s: %s", row_of(i)->name, last_words); /* it did its work, but */
 	explain(i, last_words);
@@ -6736,7 +6729,8 @@ static u64 pressure(void) {
 static const char *useless(void) {
 	static char why[160];
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++) {
-		int dead = i->state == IS_PARKED || (i->state == IS_DONE && i->lost);
+		int dead = i->state == IS_PARKED || (i->state == IS_DONE && i->lost) ||
+			   i->kills >= MOST_KILLS;
 		if (!row_of(i)->critical || !dead) continue;
 		format(why, sizeof why, "%s is critical, and %s: %s", row_of(i)->name,
 		       state_names[i->state], i->note);
@@ -6790,7 +6784,7 @@ static void on_signal(void) {
 static void signals_open(void) {
 	sigset_t set = signals_hold();
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNALS, 0);
+	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNAL, 0);
 }
 
 /* A socket of ours, which its directory keeps to root; -1: without one. */
@@ -6820,7 +6814,7 @@ static void logs_open(void) {
 			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
 		format(name, sizeof name, "%s.notify", row_of(i)->name);
 		if (notifies(row_of(i)))
-			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTIFY, i - instances);
+			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTE, i - instances);
 	}
 }
 
@@ -6829,7 +6823,7 @@ static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
-	record(NULL, "boot", "", host.began);
+	if (host.device) record(NULL, "boot", "", host.began);
 	record(NULL, "start", "", now());
 	dog.read = now();
 	dog.next = host.watchdog < 0 ? 0 : now();
@@ -6858,12 +6852,12 @@ static int all_done(void) {
 static void dispatch(const struct epoll_event *event) {
 	uint32_t index = (uint32_t)event->data.u64;
 	switch ((enum source)(event->data.u64 >> 32)) {
-	case FROM_SIGNALS: on_signal(); break;
-	case FROM_CONTROL: on_control(listener); break;
+	case FROM_SIGNAL: on_signal(); break;
+	case FROM_SOCKET: on_control(listener); break;
 	case FROM_CLIENT: on_client(&clients[index]); break;
 	case FROM_REPORT: on_report(&instances[index]); break;
 	case FROM_LOG: on_log(&instances[index]); break;
-	case FROM_NOTIFY: on_notify(&instances[index]); break;
+	case FROM_NOTE: on_notify(&instances[index]); break;
 	case FROM_LINE: on_line(&instances[index]); break;
 	}
 }
@@ -6873,7 +6867,7 @@ static int supervise(void) {
 	struct epoll_event events[16];
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	signals_open();
-	listener = socket_open("control", SOCK_SEQPACKET, FROM_CONTROL, 0);
+	listener = socket_open("control", SOCK_SEQPACKET, FROM_SOCKET, 0);
 	logs_open();
 	start_all();
 	for (;;) {

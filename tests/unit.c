@@ -1103,6 +1103,8 @@ static void cgroup_fake(void)
 		}
 		format(file, sizeof file, "cgroup/%s/memory.events", containers[i].name);
 		make_file_of(file, "oom_kill 0\n");
+		format(file, sizeof file, "cgroup/%s/cgroup.freeze", containers[i].name);
+		make_file_of(file, "");
 		format(file, sizeof file, "cgroup/%s/devices.allow", containers[i].name);
 		make_file_of(file, "");
 		format(file, sizeof file, "cgroup/%s/devices.deny", containers[i].name);
@@ -1172,6 +1174,7 @@ static int step(struct instance *i, char letter)
 		       : letter == 't'	     ? i->deadline != 0
 		       : letter == 'l'	     ? i->look != 0
 		       : letter == 'r'	     ? i->state == IS_STARTING || i->state == IS_UP
+		       : letter == 'z'	     ? i->state == IS_UP
 					     : 1;
 	int started = fake.started, busy = i->task.pid && !strchr("xf", letter);
 	enum state before = i->state;
@@ -1196,6 +1199,8 @@ static int step(struct instance *i, char letter)
 		expire();
 	} else if (letter == 'r') {
 		happen(i, ON_READY);
+	} else if (letter == 'z') {
+		set_paused(i, !i->paused);
 	}
 	if (fake.started != started && (busy || (before != IS_WAITING && before != IS_UNPACKING)))
 		check(NO, "'%c' in the state %s starts a process", letter, state_names[before]);
@@ -1210,7 +1215,7 @@ static const char *wrong(const struct instance *i)
 		     i->state == IS_STOPPING;
 	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
 		    i->state == IS_PARKED;
-	int watched = c->health.every && i->state == IS_UP;
+	int watched = c->health.every && i->state == IS_UP && !i->paused;
 
 	if (!!i->task.pid != active)
 		return active ? "a state without its task" : "a task without its state";
@@ -1224,6 +1229,8 @@ static const char *wrong(const struct instance *i)
 		return watched ? "nobody looks whether it is well" : "looked at in a state that needs none";
 	if ((i->orders >= 0 || i->line >= 0) && !i->task.pid)
 		return "a connection to a container that is gone";
+	if (i->paused && i->state != IS_UP)
+		return "paused, and not up";
 	if (i->sick && (i->state == IS_UP || i->state == IS_UNPACKING))
 		return "it is up, and sick";
 	if (i->state == IS_DONE && i->wanted)
@@ -1291,7 +1298,7 @@ static const char *walk(struct instance *i, char *history, int depth, int most)
 	histories++;
 	if (!bad)
 		bad = ends_well(i, history);
-	for (const char *letter = row_of(i)->ready ? "SPgexftrl" : "SPgnexft"; *letter && !bad && depth < most; letter++) {
+	for (const char *letter = row_of(i)->ready ? "SPgexftrlz" : "SPgnexft"; *letter && !bad && depth < most; letter++) {
 		history[depth] = *letter;
 		history[depth + 1] = '\0';
 		bad = walk(i, history, depth + 1, most);
