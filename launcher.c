@@ -5339,7 +5339,7 @@ static const struct verb {
 	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE, NULL },
 	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE, NULL },
 	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT, NULL },
-	{ "limits", "NAME LIMIT", "up to its next start: memory=32M, cpu=50%, pids=64", 2, 2,
+	{ "limits", "NAME LIMIT", "memory=32M, cpu=50% or pids=64, for now", 2, 2,
 	  ASK_LIMITS, NULL },
 	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal", 2,
 	  INT_MAX, ASK_SELF, ask_exec },
@@ -5377,11 +5377,10 @@ static int help(void) {
 	for (const struct verb *v = verbs; v < verbs + LEN(verbs); v++)
 		print("  %-11s%-22s%s%s\n", v->name, v->args,
 		      strlen(v->args) > 21 ? "\n                                   " : "", v->help);
-	print(
-	    "\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=,\n"
-	    "launcher.data= and launcher.log= from the kernel command line. Exit status: 0,\n"
-	    "1 failure, 2 usage. `run` exits as its command does: 128+signal if killed, 127 if it\n"
-	    "was not found, 126 if it could not be executed, 125 for a failure of the launcher.\n");
+	print("\nAs PID 1 it is the init of the device, and takes launcher.only=, launcher.skip=,\n"
+	      "launcher.data= and launcher.log= from the kernel command line. Exit status: 0,\n"
+	      "1 failure, 2 usage. `run` and `exec` exit as their command does: 128+signal if\n"
+	      "killed, 127 not found, 126 not executable, 125 a failure of the launcher.\n");
 	return 0;
 }
 
@@ -5763,6 +5762,7 @@ struct instance {
 	int half_open; /* it was parked, and has not been well since */
 	int lost;      /* it has failed, and its row wants no other try */
 	int execed;    /* what the task is for runs, or has run */
+	int bounded;   /* its cgroup has the devices of its row, and no others */
 	int calm;      /* it was, when it began to be ended for not being well */
 	int paused;
 	char note[128]; /* what happened last, for people */
@@ -5845,6 +5845,7 @@ static void release(struct instance *i) {
 		users += k != i && k->root == i->root && k->state != IS_DONE;
 	if (!users) root_forget(i);
 	cgroup_remove(row_of(i)->name);
+	i->bounded = NO;
 }
 
 /*
@@ -5990,7 +5991,8 @@ static enum state build(struct instance *i) {
 	int stdio[3] = { null, i->log[1], i->log[1] };
 	static const int console[3] = { 0, 1, 2 };
 	i->oom_kills = cgroup_stat(c->name, STAT_OOM_KILLS);
-	int refused = cgroup_devices(c->name, c);
+	int refused = i->bounded && !c->devices ? 0 : cgroup_devices(c->name, c);
+	i->bounded = !refused;
 	int failed = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, orders) ? -errno : 0;
 	if (!failed && !refused)
 		failed = container_start(c, c->console ? console : stdio, orders[1], &i->task);
@@ -6015,6 +6017,10 @@ static enum state launch(struct instance *i) {
 		note(i, "has the console, and there is none");
 		say("%s: %s", c->name, i->note);
 		return finish(i);
+	}
+	if (!i->root->unpacked) { /* the image may be on a device that is not its own */
+		cgroup_remove(c->name);
+		i->bounded = NO;
 	}
 	if (cgroup_make(c->name, c)) {
 		note(i, "%s", cgroup.why);

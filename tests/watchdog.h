@@ -5,7 +5,7 @@
 #define LOG_SIZE KiB(4)
 
 static const struct budget budget = { .restarts = 8 };
-static const struct watchdog watchdog = { .timeout = SECONDS(6), .pressure = 90 };
+static const struct watchdog watchdog = { .timeout = SECONDS(6), .pressure = 90, .disk = "/dev/vda" };
 
 enum { PUMP, SHELL, NCONTAINERS };
 
