@@ -2810,9 +2810,8 @@ enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
 
 /* Calls that depend on an argument: the first row that is true of it answers. */
 static const struct call_test {
-	unsigned call, argument, how, value,
-	    may; /* may: the row counts for these groups; 0: for all */
-	unsigned answer;
+	unsigned call, argument, how, value;
+	unsigned may, answer; /* may: the row counts for these groups; 0: for all */
 } call_tests[] = {
 #define IF_BITS BPF_JSET
 #define IF_EQUAL BPF_JEQ
