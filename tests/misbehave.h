@@ -4,7 +4,7 @@
  */
 #define LOG_SIZE KiB(16)
 
-static const struct budget budget = { .restarts = 100000000 };
+static const struct budget budget = { .restarts = 1000000 };
 
 #define ROW(row_name, ...) { .name = row_name, .image = "misbehave.img", __VA_ARGS__ }
 
