@@ -49,7 +49,7 @@ PROBES = (('kmsg', 1, 11), ('loop', 10, 237), ('tun', 10, 200), ('end', 1, 3))
 
 
 def rows(m):
-    return ps_rows(m.sh(f'{m.launcher} ps')[0])
+    return ps_rows(m.sh(f'{m.launcher} ps | cat')[0])
 
 
 def reaches(m, name, state, remark=''):
