@@ -6562,6 +6562,10 @@ static int runs(const struct instance *i) {
 static int do_inside(struct instance *i, const struct request *r, const int *fds) {
 	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
 	if (failed) return failed;
+	if (n && i->paused) {
+		format(cgroup.why, sizeof cgroup.why, "%s is paused", row_of(i)->name);
+		return -EBUSY;
+	}
 	for (int k = 0; k < n; k++) failed = fds[k] < 0 ? -EBADF : failed;
 	if (r->kind == ASK_KILL && r->number == SIGKILL)
 		signal_task(i, SIGKILL);
