@@ -4608,16 +4608,19 @@ static void print_bytes(const char *s, size_t n) {
 
 /* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
 static void print_text(const char *s) {
+	const char *from = s;
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
 		step = good ? good : 1;
-		if (good && !(option('j') && strchr("\"\\\t", *s)))
-			print_bytes(s, step);
-		else if (!option('j'))
-			print("?");
-		else
+		if (good && !(option('j') && strchr("\"\\\t", *s))) continue;
+		print_bytes(from, (size_t)(s - from)); /* at once: a call for each byte is slow */
+		from = s + step;
+		if (option('j'))
 			print("\\u%04x", good || (unsigned char)*s < ' ' ? *s : 0xfffd);
+		else
+			print("?");
 	}
+	print_bytes(from, (size_t)(s - from));
 }
 
 /* An object: lines of `key value`, or with --json one line of all; `members` counts them. */

@@ -170,6 +170,7 @@ static const struct container containers[] = {
 		.image   = "toybox.img",
 		.command = SHELL("exec sleep 1000"),
 		.after   = AFTER(CORRUPT),
+		.wait    = SECONDS(3600),
 		SMALL,
 		.restart = ALWAYS,
 	},
@@ -191,7 +192,7 @@ static const struct container containers[] = {
 		.pids    = 16,
 		.console = YES,
 		.control = YES,
-		SMALL,
+		.memory = { .max = MiB(3) },
 		.restart = ALWAYS,
 	},
 };
