@@ -24,24 +24,29 @@
  *               6  image: frames    LZ4 frames, decoded piece by piece
  *               7  image: headers   what a tar archive says, if it says it once
  *               8  image: entries   made below one directory and nowhere else
- *               9  cgroup           limits, on cgroup v2, v1 and the hybrid of both
- *              10  mount            a row of operations makes /proc, /sys and /dev
- *              11  confine          capabilities, system calls, users, loopback
+ *               9  network          links, addresses and routes, by rtnetlink alone
+ *              10  cgroup           limits, on cgroup v2, v1 and the hybrid of both
+ *              11  mount            a row of operations makes /proc, /sys and /dev
+ *              12  confine          capabilities, system calls, users
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
- *              12  children         what each does first, and how its parent knows it
- *              13  unpacker         an image becomes a root, behind a wall
- *              14  construct        a container, from within
- *              15  inside           its PID 1
- *              16  boot             a device, or a place on a laptop, made ready
- *              17  ask              what is printed, and asked
- *              18  policy           what it says, and what of it this kernel gives
- *              19  verbs            the command line
- *              20  save             a root becomes a tar
+ *              13  children         what each does first, and how its parent knows it
+ *              14  unpacker         an image becomes a root, behind a wall
+ *              15  construct        a container, from within
+ *              16  relay            who connects to a port of the device, and the workload
+ *              17  inside           its PID 1
+ *              18  links            the network of the device, and the names of containers
+ *              19  boot             a device, or a place on a laptop, made ready
+ *              20  ask              what is printed, and asked
+ *              21  show             what `launcher net` prints
+ *              22  policy           what it says, and what of it this kernel gives
+ *              23  verbs            the command line
+ *              24  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              21  instance         the state of each container: state x event -> action
- *              22  watch            what is seen of a container becomes an event
- *              23  control          the socket that the command line asks
- *              24  loop             wait, look up, call; then main
+ *              25  instance         the state of each container, and what it has
+ *              26  actions          state x event -> action
+ *              27  watch            what is seen of a container becomes an event
+ *              28  control          the socket that the command line asks
+ *              29  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -52,7 +57,7 @@
 
 /* ==== Part I: Words =========================================================================== */
 
-/* ---- 1  types ----------------------------------------------------------------------------------
+/* ---- 1  types -----------------------------------------------------------------------------------
  *
  * What a policy can say, in `struct container`, and the macros that it says it with. Zero means
  * no: the value that a row leaves out is the strictest, or the sane default that is named here.
@@ -65,13 +70,18 @@
 #include <limits.h>
 #include <linux/audit.h>
 #include <linux/bpf.h>
+#include <linux/can/netlink.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <linux/reboot.h>
 #include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <linux/watchdog.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -87,6 +97,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -217,6 +228,17 @@ enum restart { NEVER, ON_FAILURE, ALWAYS };
 enum { NOTIFY = 1 << 16, HEALTHY }; /* of .ready, beside PORT(n) */
 enum { FALLBACK = 1, REBOOT = 2 };  /* of .escalate */
 enum userns { OWN, HOST };
+enum start { AT_BOOT, ON_CONNECT };
+enum net_kind {
+	NONE,
+	NET_HOST = HOST,
+	NET_BRIDGE,
+	NET_MACVLAN,
+	NET_IPVLAN,
+	NET_DEVICE,
+	NET_SHARE,
+	NET_VLAN
+};
 
 /* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
 enum { DEFAULT_MEMORY = 4 << 20, DEFAULT_CPU = 10000, DEFAULT_PIDS = 4 };
@@ -273,6 +295,33 @@ struct limit {
 
 struct setting {
 	const char *name, *value; /* of a file: of the cgroup; of sysctl(8), with dots */
+};
+
+struct route {
+	const char *to,
+	    *via; /* "10.9.0.0/16"; by way of that address; default: it is on the link */
+};
+
+/* The network of a row, or a link of the device: written with HOST, BRIDGE(...) and its like. */
+struct net {
+	int kind;
+	const char *link;    /* the bridge; the device; of SHARE the name of a row above */
+	const char *address, /* and its prefix: "10.7.0.2/24"; default of BRIDGE: see row_ip */
+	    *address6;
+	const char *gateway, *gateway6; /* of all other addresses; default none */
+	const struct route *routes;
+	const char *mac; /* "02:00:00:00:00:01"; default: chosen by chance */
+	unsigned mtu;
+	unsigned bitrate;   /* of a CAN bus: bits in a second */
+	unsigned vlan;      /* of VLAN: its number, 1 to 4094 */
+	const char *bridge; /* of a link of the device: the bridge that it is an uplink of */
+	unsigned open : 1;  /* it reaches all that are on its bridge or device, and they reach it */
+};
+
+struct port {
+	int port;       /* of the device, of TCP */
+	int to;         /* inside, where PID 1 connects to; default: the socket is handed in */
+	const char *at; /* the address of the device; default all */
 };
 
 struct container {
@@ -335,6 +384,11 @@ struct container {
 	const char *const *writable;  /* of all these, the only paths that are; default all */
 	u64 tolerate;                 /* what the kernel may lack: LACKS(LANDLOCK, ...) */
 
+	struct net net;           /* default NONE: a loopback of its own, and nothing else */
+	const struct port *ports; /* of the device, that lead to it; without any network too */
+	enum start start;         /* ON_CONNECT: when the first client comes, who waits */
+	u64 idle;                 /* ms without any client, after which it rests; default: never */
+
 	enum restart restart;
 	const int *success; /* exit statuses beside 0 that are no failure: STATUSES(3, 143) */
 	struct {
@@ -373,6 +427,7 @@ struct container {
 #define MiB(n) CHECKED((n)*1048576ULL, (n) >= 1 && (n) <= 65536, "MiB(n): n is 1 to 65536")
 #define PERCENT(n) CHECKED((n)*1000ULL, (n) >= 1 && (n) <= 6400, "PERCENT(n): n is 1 to 6400")
 #define SECONDS(n) CHECKED((n)*1000ULL, (n) >= 1 && (n) <= 86400, "SECONDS(n): n is 1 to 86400")
+#define MINUTES(n) CHECKED((n)*60000ULL, (n) >= 1 && (n) <= 1440, "MINUTES(n): n is 1 to 1440")
 #define MILLISECONDS(n)                                                                            \
 	CHECKED((n)*1ULL, (n) >= 1 && (n) <= 60000, "MILLISECONDS(n): n is 1 to 60000")
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
@@ -382,6 +437,18 @@ struct container {
 #define STATUSES(...) AFTER(__VA_ARGS__)
 #define PORT(n) CHECKED(n, (n) >= 1 && (n) <= 65535, "PORT(n): n is 1 to 65535")
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
+#define BRIDGE(...)                                                                                \
+	{ NET_BRIDGE, __VA_ARGS__ } /* name, address, .open = YES, ... */
+#define MACVLAN(...)                                                                               \
+	{ NET_MACVLAN, __VA_ARGS__ }
+#define IPVLAN(...)                                                                                \
+	{ NET_IPVLAN, __VA_ARGS__ }
+#define DEVICE(...)                                                                                \
+	{ NET_DEVICE, __VA_ARGS__ } /* it is moved in, and comes back */
+#define VLAN(n, ...)                                                                               \
+	{ .vlan = n, .kind = NET_VLAN, __VA_ARGS__ } /* of that device */
+#define SHARE(row)                                                                                 \
+	{ NET_SHARE, row }
 #define CAP(name) (1ULL << CAP_##name)
 #define LACK(name) (1ULL << NEED_##name)
 #define EACH_1(f, a, ...) f(a) __VA_OPT__(| EACH_2(f, __VA_ARGS__))
@@ -401,6 +468,7 @@ struct container {
 #define IO_BEST_EFFORT(n) (2 << 13 | (n))
 #define IO_IDLE (3 << 13)
 
+enum { MOST_LINKS = 8, MOST_PORTS = 8 };
 enum { IDS = 65536 }; /* users, and groups, of a container */
 
 /* Of a user namespace; the others are asked of those who own the machine, or its network. */
@@ -408,6 +476,8 @@ enum { IDS = 65536 }; /* users, and groups, of a container */
 	(CAPS(CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, KILL, SETGID, SETUID) |        \
 	 CAPS(SETPCAP, SYS_CHROOT, SYS_PTRACE, SETFCAP, NET_ADMIN, NET_RAW, NET_BROADCAST,         \
 	      NET_BIND_SERVICE))
+
+#define NET_CAPS CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE)
 
 /* What a kernel can lack. A row is refused if it needs that and does not tolerate it. */
 enum need {
@@ -446,10 +516,17 @@ static const struct watchdog {
 	const char *disk; /* one block of it can be read in that time */
 } watchdog;
 
-#define DEVICE(major, minor) ((major) << 8 | (minor)) /* makedev(3), but constant everywhere */
+#define MAKEDEV(major, minor) ((major) << 8 | (minor)) /* makedev(3), constant everywhere */
+/* The network of the device itself; links are touched on a device only, bridges on a laptop too. */
+static const struct network {
+	const struct net *links; /* LIST(net, DEVICE("eth0", "10.0.0.2/24"), BRIDGE("br0"), ...) */
+	const struct setting *sysctl; /* { "net.ipv4.ip_forward", "1" } */
+	const char *const *resolvers; /* ARGV("10.0.0.1"): the resolv.conf of all containers */
+} network;
+
 #define LEN(array) ((int)(sizeof(array) / sizeof *(array)))
 
-/* ---- 2  policy ---------------------------------------------------------------------------------
+/* ---- 2  policy ----------------------------------------------------------------------------------
  *
  * config.h can hold only policy, for no function exists yet. A rule that looks across rows is a
  * call to a function that must not be called: the optimiser folds the condition over the const
@@ -552,8 +629,45 @@ FOLDED void rules_of_lists(const struct container *c) {
 		   !(of->may & (READ | WRITE)) || !path_ok(of->path) ||
 		       !IS_BELOW(of->path, "/dev/"),
 		   "one of .devices says neither READ nor WRITE, or is not below /dev/");
-	REFUSE_ROW(sysctl, name, !sysctl_ok(of->name),
-		   "a .sysctl is not of net, kernel.shm, kernel.msg, kernel.sem or fs.mqueue");
+	REFUSE_ROW(sysctl, name,
+		   !sysctl_ok(of->name) || (c->net.kind == NET_HOST && IS_BELOW(of->name, "net.")),
+		   "a .sysctl is not of its own net, of kernel.shm, .msg, .sem or fs.mqueue");
+}
+
+/* Of a row, and of a link of the device; those of addresses are below. */
+FOLDED void rules_of_net(const struct net *n) {
+	int has = n->kind > NET_HOST && n->kind != NET_SHARE;
+	REFUSE(has && (!n->link || !*n->link || strlen(n->link) > 15 || strchr(n->link, '/')),
+	       "a network has no name of a link, or one of more than 15 characters");
+	REFUSE(!has && (n->address || n->address6 || n->gateway || n->gateway6 || n->routes ||
+			n->mac || n->mtu),
+	       "a network has an address, route, .mac or .mtu, and no link of its own");
+	REFUSE(n->mtu && (n->mtu < 68 || n->mtu > 65535), "an .mtu is not 68 to 65535");
+}
+
+FOLDED void rules_of_ports(const struct container *c, int row) {
+	int relays = YES, shares = c->net.kind != NET_SHARE;
+	REFUSE_ROW(ports, port, of->port < 1 || of->port > 65535 || of->to < 0 || of->to > 65535,
+		   "one of .ports is not 1 to 65535");
+	UNROLL
+	for (int i = 0; i < MOST_PORTS; i++) {
+		if (!c->ports || !c->ports[i].port) break;
+		relays &= !!c->ports[i].to;
+	}
+	REFUSE(c->start > ON_CONNECT || (c->start && !c->ports),
+	       "a row starts ON_CONNECT and has no .ports");
+	REFUSE(c->idle && (!c->start || !relays),
+	       "an .idle is of no use: the row does not start ON_CONNECT, or takes sockets itself");
+	UNROLL
+	for (int i = 0; i < NCONTAINERS; i++) {
+		const struct container *of = &containers[i];
+		if (i == row || shares) break;
+		shares = !strcmp(of->name, c->net.link) && of->net.kind != NET_SHARE &&
+			 of->net.kind != NET_HOST;
+	}
+	REFUSE(!shares, "a row SHAREs the network of no row above it that has one of its own");
+	REFUSE(c->net.kind > NET_SHARE || c->net.bridge || c->net.vlan,
+	       "a VLAN, or a .bridge, is of the links of the device, and not of a row");
 }
 
 FOLDED void rules_of_row(const struct container *c, int row) {
@@ -577,8 +691,12 @@ FOLDED void rules_of_row(const struct container *c, int row) {
 	       "a row escalates to FALLBACK and has no .fallback, or a .priority is above 3");
 	REFUSE(c->userns != HOST && c->keep & ~EFFECTIVE_CAPS,
 	       "a capability of .keep has no effect but with .userns = HOST");
+	REFUSE(c->net.kind == NET_HOST && c->userns != HOST && c->keep & NET_CAPS,
+	       "a capability over the network of the device takes .userns = HOST");
 	rules_of_limits(c);
 	rules_of_lists(c);
+	rules_of_net(&c->net);
+	rules_of_ports(c, row);
 	UNROLL
 	for (int i = 0; i <= NCONTAINERS; i++) {
 		if (!c->after || c->after[i] < 0) break;
@@ -607,6 +725,19 @@ static __attribute__((used)) void rules(void) {
 		for (int j = 0; j < i; j++) rules_of_two(&containers[i], &containers[j]);
 	}
 	UNROLL
+	for (int i = 0; i <= MOST_LINKS; i++) {
+		const struct net *n = network.links + i;
+		if (!network.links || !n->kind) break;
+		REFUSE(
+		    i == MOST_LINKS ||
+			(n->kind != NET_BRIDGE && n->kind != NET_DEVICE && n->kind != NET_VLAN),
+		    "a link of the device is no DEVICE, VLAN or BRIDGE, or there are more than 8");
+		REFUSE(n->kind == NET_VLAN &&
+			   (n->vlan < 1 || n->vlan > 4094 || strlen(n->link) > 10),
+		       "a VLAN is not 1 to 4094, or its device has a long name");
+		rules_of_net(n);
+	}
+	UNROLL
 	for (int i = 0; i < MOST_KEYS + LEN(more_keys); i++) {
 		const char *key = i < MOST_KEYS ? keys[i] : more_keys[i - MOST_KEYS];
 		REFUSE(key && (strlen(key) != 56 || key[0] != 'R' || key[1] != 'W'),
@@ -621,9 +752,188 @@ static __attribute__((used)) void rules(void) {
 	       "the watchdog's .timeout is less than 3 s, or its .pressure more than 100 per cent");
 }
 
+/* -- of addresses: no compiler folds them, so `make` runs what follows, where it builds -- */
+
+/* An address, or a net, of IPv4 or IPv6: the number that it is, big-endian. */
+struct ip {
+	u64 high, low;
+	int prefix; /* bits of it that name the net; -1: none was given */
+	int bits;   /* 32 or 128; 0: there is none, or the text was no address */
+};
+
+static int hex_of(char c) {
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Reads "10.7.0.2/24", "fd07::2/64", or either without a prefix. NULL has no bits. */
+static struct ip ip_read(const char *s) {
+	struct ip ip = { .prefix = -1 }, head = { 0 };
+	int decimal = 0, hex = 0, digits = 0, groups = 0, gap = -1, v4 = NO, in_prefix = NO;
+	for (const char *p = s; p; p++) {
+		int digit = hex_of(*p), end = !*p || *p == '/';
+		if (digit >= 0) {
+			if (digits++ == 4 || (digit > 9 && (v4 || in_prefix))) return head;
+			decimal = decimal * 10 + digit;
+			hex = hex * 16 + digit;
+			continue;
+		}
+		v4 |= *p == '.';
+		if (in_prefix) {
+			if (*p || !digits) return head;
+			ip.prefix = decimal;
+		} else if (digits) {
+			if (!end && (v4 ? *p != '.' : *p != ':')) return head;
+			if (v4 && decimal > 255) return head;
+			ip.high = v4 ? 0 : ip.high << 16 | ip.low >> 48;
+			ip.low = v4 ? ip.low << 8 | (unsigned)decimal
+				    : ip.low << 16 | (unsigned)hex;
+			groups++;
+		} else if (*p == ':' && p > s && p[-1] == ':' && gap < 0) {
+			gap = groups;
+			head = ip;
+			ip.high = ip.low = 0;
+		} else if (*p != ':' || p > s) {
+			if (gap != groups || !end) return (struct ip){ 0 };
+		}
+		if (!*p) break;
+		decimal = hex = digits = 0;
+		in_prefix |= *p == '/';
+	}
+	for (int i = gap; gap >= 0 && i < 8; i++) {
+		head.high = head.high << 16 | head.low >> 48;
+		head.low <<= 16;
+	}
+	ip.high |= head.high;
+	ip.low |= head.low;
+	ip.bits = v4 ? 32 : 128;
+	int ok = s && (v4 ? groups == 4 && gap < 0 : gap < 0 ? groups == 8 : groups < 8);
+	return ok && ip.prefix <= ip.bits ? ip : (struct ip){ 0 };
+}
+
+/* Are the first bits of both the same? */
+static int ip_shares(struct ip a, struct ip b, int prefix) {
+	int high = a.bits == 32 ? 0 : prefix < 64 ? prefix : 64, low = prefix - high;
+	int width = a.bits == 32 ? 32 : 64;
+	return a.bits == b.bits && (high < 1 || !((a.high ^ b.high) >> (64 - high))) &&
+	       (low < 1 || !((a.low ^ b.low) >> (width - low)));
+}
+
+/*
+ * The device's own address on a bridge: of the links of the device; or in a net that follows from
+ * the place of the first row that is on it: 10.7.ROW.1/24 and fd07:0:0:ROW::1/64.
+ */
+static struct ip bridge_ip(const char *bridge, int v6) {
+	unsigned row = 0;
+	for (const struct net *n = network.links; n && n->kind; n++) {
+		const char *text = v6 ? n->address6 : n->address;
+		if (n->kind == NET_BRIDGE && text && !strcmp(n->link, bridge)) return ip_read(text);
+	}
+	while (row < NCONTAINERS &&
+	       (containers[row].net.kind != NET_BRIDGE || strcmp(containers[row].net.link, bridge)))
+		row++;
+	return v6 ? (struct ip){ 0xfd07ULL << 48 | row, 1, 64, 128 }
+		  : (struct ip){ 0, 0x0a070001ULL | row << 8, 24, 32 };
+}
+
+/* Its place in the table; that of the row `run` is behind all others. */
+static int row_number(const struct container *c) {
+	int row = 0;
+	while (row < NCONTAINERS && c != &containers[row]) row++;
+	return row;
+}
+
+/* The address of a row; on a bridge by default that of the device, and its place from 1 on. */
+static struct ip row_ip(const struct net *n, int row, int v6) {
+	const char *text = v6 ? n->address6 : n->address;
+	struct ip ip = { 0 };
+	if (text || n->kind != NET_BRIDGE) return ip_read(text);
+	ip = bridge_ip(n->link, v6);
+	ip.low += (unsigned)row + 1;
+	return ip;
+}
+
+/* The end of a name, for that of a link, which has 15 characters. */
+static const char *link_part(const char *name) {
+	size_t n = strlen(name);
+	return name + (n > 12 ? n - 12 : 0);
+}
+
+/* What is wrong with the network of a row, or with row -1, and so on, of the device; or NULL. */
+static const char *net_wrong(const struct net *n) {
+	for (int v6 = 0; v6 < 2; v6++) {
+		const char *text = v6 ? n->address6 : n->address,
+			   *gate = v6 ? n->gateway6 : n->gateway;
+		struct ip ip = ip_read(text), gateway = ip_read(gate);
+		if (text && (ip.bits != (v6 ? 128 : 32) || ip.prefix < 1))
+			return v6 ? "its .address6 is none of IPv6 with a prefix, like fd07::2/64"
+				  : "its .address is none of IPv4 with a prefix, like 10.7.0.2/24";
+		if (gate && gateway.bits != (v6 ? 128 : 32)) return "its .gateway is no address";
+		if (gate && text && !ip_shares(gateway, ip, ip.prefix))
+			return "its .gateway is not in the net of its address";
+	}
+	for (const struct route *r = n->routes; r && r->to; r++) {
+		struct ip to = ip_read(r->to), via = ip_read(r->via);
+		if (to.prefix < 0 || !to.bits || (r->via && via.bits != to.bits))
+			return "one of its .routes is not from a net, like 10.9.0.0/16, to an address";
+	}
+	for (int i = 0; n->mac && i < 18; i++)
+		if (i == 17 ? n->mac[i] : i % 3 == 2 ? n->mac[i] != ':' : hex_of(n->mac[i]) < 0)
+			return "its .mac is not like 02:00:00:00:00:01";
+	return n->mac && hex_of(n->mac[1]) & 1 ? "its .mac is that of a group of stations" : NULL;
+}
+
+/* What is wrong between it and another row; or NULL. */
+static const char *rows_wrong(int row, int other) {
+	const struct container *a = &containers[row], *b = &containers[other];
+	for (const struct port *p = a->ports; p && p->port; p++)
+		for (const struct port *q = b->ports; q && q->port && q != p; q++)
+			if (p->port == q->port && same(p->at, q->at))
+				return "one of its .ports leads to two places";
+	if (row == other || a->net.kind <= NET_HOST || b->net.kind <= NET_HOST) return NULL;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct ip ip = row_ip(&a->net, row, v6);
+		if (ip.bits && ip_shares(ip, row_ip(&b->net, other, v6), ip.bits))
+			return "another row has its address";
+	}
+	if (a->net.kind == NET_DEVICE && b->net.kind == NET_DEVICE &&
+	    !strcmp(a->net.link, b->net.link))
+		return "another row has its DEVICE";
+	return strcmp(link_part(a->name), link_part(b->name))
+		   ? NULL
+		   : "the name of another row ends in the same 12 characters, as its link would";
+}
+
+static const char *row_wrong(int row) {
+	const struct net *n = &containers[row].net;
+	const char *why = net_wrong(n);
+	for (int v6 = 0; v6 < 2 && !why && n->kind == NET_BRIDGE; v6++) {
+		struct ip ip = row_ip(n, row, v6), bridge = bridge_ip(n->link, v6);
+		if (!ip_shares(ip, bridge, bridge.prefix))
+			why = "its address is outside of the net of its bridge";
+		else if (ip_shares(ip, bridge, bridge.bits))
+			why = "it has the address of its bridge";
+	}
+	for (int other = 0; other <= row && !why; other++) why = rows_wrong(row, other);
+	return why;
+}
+
+/* What is wrong with the networks of the policy, and in which row, or link of the device. */
+static __attribute__((used)) const char *networks_wrong(const char **whose) {
+	const char *why = NULL;
+	for (const struct net *n = network.links; n && n->kind && !why; n++) {
+		*whose = n->link;
+		why = net_wrong(n);
+	}
+	for (int row = 0; row < NCONTAINERS && !why; row++) {
+		*whose = containers[row].name;
+		why = row_wrong(row);
+	}
+	return why;
+}
+
 /* ==== Part II: Tools ========================================================================== */
 
-/* ---- 3  log ------------------------------------------------------------------------------------
+/* ---- 3  log -------------------------------------------------------------------------------------
  *
  * Text without stdio (whose printf is larger than all of LZ4), the launcher's own lines, and the
  * ring that keeps the latest output of a container. Nothing here blocks: a console that does not
@@ -827,7 +1137,7 @@ static void ring_show(struct ring *r, const char *who) {
 	}
 }
 
-/* ---- 4  files ----------------------------------------------------------------------------------
+/* ---- 4  files -----------------------------------------------------------------------------------
  *
  * Small files are read and written whole. A path below a directory that somebody else filled is
  * walked one name at a time and follows no link (CVE-2015-1335, CVE-2021-30465, CVE-2025-31133).
@@ -944,7 +1254,7 @@ static void tree_empty(int fd) {
 	}
 }
 
-/* ---- 5  image: trust ---------------------------------------------------------------------------
+/* ---- 5  image: trust ----------------------------------------------------------------------------
  *
  * Where the bytes of an image come from, and whether they may be used. In front of an image stands
  * its header: text in a skippable LZ4 frame, signed as `signify -S -e` does it, with a digest of
@@ -1290,7 +1600,7 @@ static int image_fill(struct image *m) {
 	return got > 0;
 }
 
-/* ---- 6  image: frames --------------------------------------------------------------------------
+/* ---- 6  image: frames ---------------------------------------------------------------------------
  *
  * A stream of LZ4 frames becomes bytes: standard frames (lz4_Frame_format.md 1.6.2, every checksum
  * verified), skippable ones, and the legacy frames that Buildroot, Yocto and the kernel's build
@@ -1578,7 +1888,7 @@ static ssize_t image_peek(struct image *m) {
 	return m->out_end - m->out_at;
 }
 
-/* ---- 7  image: headers -------------------------------------------------------------------------
+/* ---- 7  image: headers --------------------------------------------------------------------------
  *
  * The headers of an archive: ustar, GNU and PAX. An archive that can be read in two ways is
  * refused: two sizes, two names, data where none belongs, no end mark (CVE-2025-62518).
@@ -1811,7 +2121,7 @@ static int header_read(struct tar *t, const uint8_t *h) {
 	return 0;
 }
 
-/* ---- 8  image: entries -------------------------------------------------------------------------
+/* ---- 8  image: entries --------------------------------------------------------------------------
  *
  * Entries are made below one directory. No path is ever resolved: the parent is walked name by
  * name without following a link, and everything is made relative to its descriptor, so no archive
@@ -2053,7 +2363,351 @@ static int image_unpack(struct image *m, int root, unsigned how, unsigned *left_
 	return failed;
 }
 
-/* ---- 9  cgroup ---------------------------------------------------------------------------------
+/* ---- 9  network ---------------------------------------------------------------------------------
+ *
+ * Links, addresses and routes, by rtnetlink(7) alone. A message is built, which is pure, then asked
+ * of the kernel, and answered by an error number. A socket stays in the network namespace that it
+ * was opened in. All links that are made here are of one group, by which they are found again.
+ */
+
+enum { OUR_GROUP = 0x6c61756e }; /* `ip link show group 1818326382` */
+
+union message {
+	struct nlmsghdr head;
+	uint8_t bytes[512];
+};
+
+static void message_put(union message *m, int type, const void *value, size_t n) {
+	struct rtattr a = { (unsigned short)RTA_LENGTH(n), (unsigned short)type };
+	uint8_t *at = m->bytes + m->head.nlmsg_len;
+	memcpy(at, &a, sizeof a);
+	if (n) memcpy(at + RTA_LENGTH(0), value, n);
+	m->head.nlmsg_len += RTA_SPACE(n);
+}
+
+static void put_text(union message *m, int type, const char *s) {
+	if (s) message_put(m, type, s, strlen(s) + 1);
+}
+
+static void put_number(union message *m, int type, unsigned n) {
+	if (n) message_put(m, type, &n, sizeof n);
+}
+
+/* A message, or with its type an attribute, whose first bytes tell what it is about. */
+static void message_begin(union message *m, int type, int flags, const void *about, size_t n) {
+	*m = (union message){ .head.nlmsg_type = (unsigned short)type };
+	m->head.nlmsg_flags = (unsigned short)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	memcpy(m->bytes + NLMSG_HDRLEN, about, n);
+	m->head.nlmsg_len = NLMSG_SPACE(n);
+}
+
+/* An attribute that holds others: those that are put from here on, until nest_end. */
+static size_t nest_begin(union message *m, int type) {
+	size_t at = m->head.nlmsg_len;
+	message_put(m, type, NULL, 0);
+	return at;
+}
+
+static void nest_end(union message *m, size_t at) {
+	unsigned short n = (unsigned short)(m->head.nlmsg_len - at);
+	memcpy(m->bytes + at, &n, sizeof n);
+}
+
+/* What is asked about one link. 0 and NULL: nothing is said of that. */
+struct link_op {
+	const char *name;
+	const char *kind; /* it is made, as one of that kind */
+	int index;        /* else it is there, and found by this or its name */
+	int on, master;   /* indexes: of the link below it, of its bridge */
+	int space;        /* a descriptor: the network namespace that it goes to */
+	const char *peer; /* of a veth: its other end is what goes there, and has the MAC and MTU */
+	int up;
+};
+
+/* What an end of a link is called, where it goes, and what its row says. */
+static void put_end(union message *m, const char *name, int space, const struct net *n) {
+	uint8_t mac[6];
+	put_text(m, IFLA_IFNAME, name);
+	put_number(m, IFLA_NET_NS_FD, (unsigned)space);
+	put_number(m, IFLA_MTU, n->mtu);
+	for (int i = 0; n->mac && i < 6; i++)
+		mac[i] = (uint8_t)(hex_of(n->mac[3 * i]) << 4 | hex_of(n->mac[3 * i + 1]));
+	if (n->mac) message_put(m, IFLA_ADDRESS, mac, sizeof mac);
+}
+
+/* What is said of a link of that kind alone. linux/if_link.h; PRIVATE of ipvlan: Linux 4.15 */
+static void put_kind(union message *m, const struct link_op *l, const struct net *n) {
+	struct ifinfomsg other = { 0 };
+	uint16_t id = (uint16_t)n->vlan, l2 = IPVLAN_MODE_L2, private = IPVLAN_F_PRIVATE;
+	size_t data = nest_begin(m, IFLA_INFO_DATA), peer;
+	if (l->peer) {
+		peer = nest_begin(m, VETH_INFO_PEER);
+		memcpy(m->bytes + m->head.nlmsg_len, &other, sizeof other);
+		m->head.nlmsg_len += sizeof other;
+		put_end(m, l->peer, l->space, n);
+		nest_end(m, peer);
+	}
+	if (n->kind == NET_VLAN) message_put(m, IFLA_VLAN_ID, &id, sizeof id);
+	if (n->kind == NET_MACVLAN)
+		put_number(m, IFLA_MACVLAN_MODE,
+			   n->open ? MACVLAN_MODE_BRIDGE : MACVLAN_MODE_PRIVATE);
+	if (n->kind == NET_IPVLAN) message_put(m, IFLA_IPVLAN_MODE, &l2, sizeof l2);
+	if (n->kind == NET_IPVLAN && !n->open)
+		message_put(m, IFLA_IPVLAN_FLAGS, &private, sizeof private);
+	nest_end(m, data);
+}
+
+static void message_link(union message *m, const struct link_op *l, const struct net *n) {
+	struct ifinfomsg about = { .ifi_index = l->index };
+	struct can_bittiming timing = { .bitrate = n->bitrate };
+	about.ifi_flags = about.ifi_change = l->up ? IFF_UP : 0;
+	message_begin(m, RTM_NEWLINK, l->kind ? NLM_F_CREATE | NLM_F_EXCL : 0, &about,
+		      sizeof about);
+	if (l->peer)
+		put_text(m, IFLA_IFNAME, l->name);
+	else
+		put_end(m, l->name, l->space, n);
+	put_number(m, IFLA_LINK, (unsigned)l->on);
+	put_number(m, IFLA_MASTER, (unsigned)l->master);
+	put_number(m, IFLA_GROUP, l->kind ? OUR_GROUP : 0);
+	if (n->bitrate && l->up) {
+		size_t can = nest_begin(m, IFLA_LINKINFO);
+		put_text(m, IFLA_INFO_KIND, "can");
+		size_t data = nest_begin(m, IFLA_INFO_DATA);
+		message_put(m, IFLA_CAN_BITTIMING, &timing, sizeof timing);
+		nest_end(m, data);
+		nest_end(m, can);
+	}
+	if (!l->kind) return;
+	size_t info = nest_begin(m, IFLA_LINKINFO);
+	put_text(m, IFLA_INFO_KIND, l->kind);
+	put_kind(m, l, n);
+	nest_end(m, info);
+}
+
+/* The link with that name is removed; without a name, all that are of our group. */
+static void message_remove(union message *m, const char *name) {
+	struct ifinfomsg about = { 0 };
+	message_begin(m, RTM_DELLINK, 0, &about, sizeof about);
+	put_text(m, IFLA_IFNAME, name);
+	put_number(m, IFLA_GROUP, name ? 0 : OUR_GROUP);
+}
+
+/* The link, a port of a bridge, gets nothing from others that are isolated too. Linux 4.18 */
+static void message_isolate(union message *m, const char *name) {
+	struct ifinfomsg about = { 0 };
+	message_begin(m, RTM_NEWLINK, 0, &about, sizeof about);
+	put_text(m, IFLA_IFNAME, name);
+	size_t info = nest_begin(m, IFLA_LINKINFO);
+	put_text(m, IFLA_INFO_SLAVE_KIND, "bridge");
+	size_t port = nest_begin(m, IFLA_INFO_SLAVE_DATA);
+	message_put(m, IFLA_BRPORT_ISOLATED, "\1", 1);
+	nest_end(m, port);
+	nest_end(m, info);
+}
+
+static size_t ip_bytes(uint8_t to[16], struct ip ip) {
+	size_t n = (size_t)ip.bits / 8;
+	for (size_t i = 0; i < n; i++)
+		to[i] = (uint8_t)(i + 8 < n ? ip.high >> 8 * (7 - i) : ip.low >> 8 * (n - 1 - i));
+	return n;
+}
+
+static struct ip ip_of(const uint8_t *bytes, size_t n) {
+	struct ip ip = { .prefix = -1, .bits = (int)n * 8 };
+	for (size_t i = 0; i < n; i++) {
+		ip.high = ip.high << 8 | ip.low >> 56;
+		ip.low = ip.low << 8 | bytes[i];
+	}
+	return ip;
+}
+
+/* "10.7.0.2", "fd07::2"; of no address "". */
+static const char *ip_text(char to[40], struct ip ip) {
+	uint8_t bytes[16];
+	size_t n = ip_bytes(bytes, ip), step = n == 4 ? 1 : 2, at = 0, from = n, zeros = 2, end;
+	*to = '\0';
+	for (size_t i = 0; n == 16 && i < n; i += 2) { /* the longest run of zeros becomes :: */
+		for (end = i; end < n && !bytes[end] && !bytes[end + 1];) end += 2;
+		if (end - i <= zeros) continue;
+		zeros = end - i;
+		from = i;
+	}
+	for (size_t i = 0; i < n; i += i == from ? zeros : step) {
+		unsigned group = step == 1 ? bytes[i] : (unsigned)bytes[i] << 8 | bytes[i + 1];
+		const char *before = !i || i == from + zeros ? "" : step == 1 ? "." : ":";
+		at += i == from
+			  ? format(to + at, 40 - at, "::")
+			  : format(to + at, 40 - at, step == 1 ? "%s%u" : "%s%x", before, group);
+	}
+	return to;
+}
+
+static uint8_t ip_family(struct ip ip) { return ip.bits == 32 ? AF_INET : AF_INET6; }
+
+/* NODAD: it is of use at once, for nobody else can have what the policy gives. */
+static void message_address(union message *m, int index, struct ip ip) {
+	uint8_t bytes[16];
+	size_t n = ip_bytes(bytes, ip);
+	struct ifaddrmsg about = { ip_family(ip), (uint8_t)ip.prefix,
+				   ip.bits == 32 ? 0 : IFA_F_NODAD, RT_SCOPE_UNIVERSE,
+				   (unsigned)index };
+	message_begin(m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &about, sizeof about);
+	message_put(m, IFA_LOCAL, bytes, n);
+	message_put(m, IFA_ADDRESS, bytes, n);
+}
+
+/* via without bits: the net is on the link itself. */
+static void message_route(union message *m, int index, struct ip to, struct ip via) {
+	uint8_t bytes[16];
+	struct rtmsg about = { .rtm_family = ip_family(to), .rtm_dst_len = (uint8_t)to.prefix };
+	about.rtm_table = RT_TABLE_MAIN;
+	about.rtm_protocol = RTPROT_BOOT;
+	about.rtm_scope = via.bits || to.bits == 128 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	about.rtm_type = RTN_UNICAST;
+	message_begin(m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &about, sizeof about);
+	if (to.prefix) message_put(m, RTA_DST, bytes, ip_bytes(bytes, to));
+	if (via.bits) message_put(m, RTA_GATEWAY, bytes, ip_bytes(bytes, via));
+	put_number(m, RTA_OIF, (unsigned)index);
+}
+
+/* A socket to ask the kernel by, in the network namespace of the caller. It is the caller's. */
+static int net_open(void) {
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Has the kernel do it. Returns its answer, 0 or -errno. */
+static int net_ask(int fd, const union message *m) {
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr body;
+		uint8_t asked[sizeof m->bytes];
+	} answer;
+	if (send(fd, m, m->head.nlmsg_len, 0) < 0) return -errno;
+	ssize_t n = recv(fd, &answer, sizeof answer, 0);
+	if (n < 0) return -errno;
+	return answer.head.nlmsg_type == NLMSG_ERROR ? answer.body.error : -EPROTO;
+}
+
+static int link_ask(int fd, const struct link_op *l, const struct net *n) {
+	static const struct net nothing;
+	union message m;
+	message_link(&m, l, n ? n : &nothing);
+	return net_ask(fd, &m);
+}
+
+static int link_remove(int fd, const char *name) {
+	union message m;
+	message_remove(&m, name);
+	return net_ask(fd, &m);
+}
+
+/* Calls visit for each that RTM_GETLINK or RTM_GETADDR lists. Returns 0 or -errno. */
+static int net_each(int fd, int type, void (*visit)(const struct nlmsghdr *)) {
+	struct rtgenmsg about = { .rtgen_family = AF_UNSPEC };
+	static _Alignas(8)
+	    uint8_t bytes[16384]; /* a message with all that a link has may be large */
+	union message m;
+	message_begin(&m, type, NLM_F_DUMP, &about, sizeof about);
+	m.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
+	if (send(fd, &m, m.head.nlmsg_len, 0) < 0) return -errno;
+	for (;;) {
+		ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+		if (n < 0) return -errno;
+		struct nlmsghdr *h = (struct nlmsghdr *)bytes;
+		for (; (size_t)n >= sizeof *h && h->nlmsg_len >= sizeof *h &&
+		       (ssize_t)h->nlmsg_len <= n;
+		     n -= NLMSG_ALIGN(h->nlmsg_len),
+		     h = (struct nlmsghdr *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len))) {
+			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) return 0;
+			visit(h);
+		}
+	}
+}
+
+/* The value of the attribute of that type among n bytes of them, and its length; NULL: none. */
+static const void *attribute(const void *from, size_t *n, int type) {
+	const uint8_t *p = from, *end = p + *n;
+	struct rtattr a;
+	for (; end - p >= (ptrdiff_t)sizeof a; p += RTA_ALIGN(a.rta_len)) {
+		memcpy(&a, p, sizeof a);
+		if (a.rta_len < sizeof a || a.rta_len > end - p) break;
+		*n = a.rta_len - sizeof a;
+		if ((a.rta_type & NLA_TYPE_MASK) == type) return p + sizeof a;
+	}
+	*n = 0;
+	return NULL;
+}
+
+/*
+ * Gives the link its addresses and routes, and brings it up. What the policy did not ask for, as
+ * IPv6 where a kernel has none, is left out. Returns 0 or -errno.
+ */
+static int net_configure(int fd, const struct link_op *l, const struct net *n, struct ip ip,
+			 struct ip ip6) {
+	const struct ip none = { 0 }, all = { .bits = 32 }, all6 = { .bits = 128 };
+	const struct {
+		struct ip ip;
+		int asked;
+	} addresses[] = { { ip, !!n->address }, { ip6, !!n->address6 } };
+	union message m;
+	int failed = link_ask(fd, l, n);
+	for (int i = 0; i < LEN(addresses) && !failed; i++) {
+		if (!addresses[i].ip.bits) continue;
+		message_address(&m, l->index, addresses[i].ip);
+		failed = net_ask(fd, &m);
+		if (!addresses[i].asked && (failed == -EOPNOTSUPP || failed == -EACCES)) failed = 0;
+	}
+	const struct {
+		struct ip to, via;
+	} gates[] = { { all, ip_read(n->gateway) }, { all6, ip_read(n->gateway6) } };
+	for (int i = 0; i < LEN(gates) && !failed; i++) {
+		if (!gates[i].via.bits) continue;
+		message_route(&m, l->index, gates[i].to, gates[i].via);
+		failed = net_ask(fd, &m);
+	}
+	for (const struct route *r = n->routes; r && r->to && !failed; r++) {
+		message_route(&m, l->index, ip_read(r->to), r->via ? ip_read(r->via) : none);
+		failed = net_ask(fd, &m);
+	}
+	return failed;
+}
+
+/* A bridge of that name, with its address, made if there is none. Returns its index, or -errno. */
+static int bridge_make(int fd, const char *name) {
+	static const struct net plain;
+	const struct net *n = network.links;
+	uint8_t random[5];
+	char mac[18];
+	int index = (int)if_nametoindex(name);
+	if (index) return index;
+	while (n && n->kind && (n->kind != NET_BRIDGE || strcmp(n->link, name))) n++;
+	struct net bridge = n && n->kind ? *n : plain;
+	/* One that it is not told would be that of a port, and change as they come and go. */
+	getrandom(random, sizeof random, 0);
+	format(mac, sizeof mac, "02:%02x:%02x:%02x:%02x:%02x", random[0], random[1], random[2],
+	       random[3], random[4]);
+	if (!bridge.mac) bridge.mac = mac;
+	int failed = link_ask(fd, &(struct link_op){ .name = name, .kind = "bridge" }, &bridge);
+	if (failed && failed != -EEXIST) return failed; /* two may make it at once */
+	if (!(index = (int)if_nametoindex(name))) return -ENODEV;
+	bridge.mac = NULL;
+	failed = net_configure(fd, &(struct link_op){ .index = index, .up = YES }, &bridge,
+			       bridge_ip(name, NO), bridge_ip(name, YES));
+	return failed ? failed : index;
+}
+
+/* The index of a link of the device, which may come some time after the boot. */
+static int link_wait(const char *name, int ms) {
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	int index;
+	for (u64 end = now() + (u64)ms; !(index = (int)if_nametoindex(name)) && now() < end;)
+		nanosleep(&pause, NULL);
+	return index ? index : -ENODEV;
+}
+
+/* ---- 10  cgroup ---------------------------------------------------------------------------------
  *
  * Each container has a cgroup launcher/NAME in the hierarchy of v2, if there is one, and in each of
  * v1 that has a controller which v2 has not (cgroups(7); kernel: admin-guide/cgroup-v2.rst and
@@ -2541,7 +3195,7 @@ static int cgroup_remove(const char *name) {
 	return failed;
 }
 
-/* ---- 10  mount ---------------------------------------------------------------------------------
+/* ---- 11  mount ----------------------------------------------------------------------------------
  *
  * What a container sees beside its image is a row of operations, walked by one executor. Targets
  * are opened by path_open, so a link in the image can't lead a mount astray, and mounted on by
@@ -2580,9 +3234,9 @@ static const struct mount_op container_mounts[] = {
 	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN, 0 },
 	{ DO_MOUNT, "sys", "sysfs", NULL, MS_PLAIN | MS_RDONLY, 0 },
 	{ DO_MOUNT, "dev", "tmpfs", "mode=755,size=64k,nr_inodes=64", MS_NOSUID | MS_NOEXEC, 0 },
-	NODE("dev/null", DEVICE(1, 3)), NODE("dev/zero", DEVICE(1, 5)),
-	NODE("dev/full", DEVICE(1, 7)), NODE("dev/random", DEVICE(1, 8)),
-	NODE("dev/urandom", DEVICE(1, 9)), NODE("dev/tty", DEVICE(5, 0)),
+	NODE("dev/null", MAKEDEV(1, 3)), NODE("dev/zero", MAKEDEV(1, 5)),
+	NODE("dev/full", MAKEDEV(1, 7)), NODE("dev/random", MAKEDEV(1, 8)),
+	NODE("dev/urandom", MAKEDEV(1, 9)), NODE("dev/tty", MAKEDEV(5, 0)),
 	LINK("dev/ptmx", "pts/ptmx"), LINK("dev/fd", "/proc/self/fd"),
 	LINK("dev/stdin", "/proc/self/fd/0"), LINK("dev/stdout", "/proc/self/fd/1"),
 	LINK("dev/stderr", "/proc/self/fd/2"), DIRECTORY("dev/pts"), DIRECTORY("dev/shm"),
@@ -2629,7 +3283,7 @@ static int hide(int root, int at, const char *path) {
 				"size=4k,nr_inodes=2,mode=0555");
 	int null = path_open(root, "dev/null", O_PATH);
 	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != DEVICE(1, 3))) failed = -ENODEV;
+	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3))) failed = -ENODEV;
 	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
 	close(null);
 	return failed;
@@ -2671,11 +3325,11 @@ static int mount_do(int root, const struct mount_op *op) {
 	return failed;
 }
 
-/* ---- 11  confine -------------------------------------------------------------------------------
+/* ---- 12  confine --------------------------------------------------------------------------------
  *
  * What a workload keeps of root's power: the capabilities that its row names, and nothing that
  * execve(2) could give back; users of its own; the system calls that a service needs; the label of
- * a security module. And the one link of a network namespace that has nothing else.
+ * a security module.
  */
 
 enum keeps { AS_BOUNDS, AS_AMBIENT, FOR_OTHERS };
@@ -3045,20 +3699,9 @@ static int writable_set(const char *const *paths) {
 	return failed;
 }
 
-/* Brings lo up in the network namespace of the caller. */
-static int loopback_up(void) {
-	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed;
-	if (fd < 0 && errno == EAFNOSUPPORT) return 0; /* a kernel without IP has no lo to miss */
-	if (fd < 0) return -errno;
-	failed = ioctl(fd, SIOCSIFFLAGS, &lo) ? -errno : 0;
-	close(fd);
-	return failed;
-}
-
 /* ==== Part III: Lives that may die ============================================================ */
 
-/* ---- 12  children ------------------------------------------------------------------------------
+/* ---- 13  children -------------------------------------------------------------------------------
  *
  * What every child does first, and how its parent knows it. The parent's halves of functions
  * return -errno; the child's halves die, and the parent reads why.
@@ -3126,6 +3769,24 @@ struct task {
 	int pidfd;  /* signals go here, so they never hit a stranger */
 	int report; /* its last words; end of file without any: it did its work */
 };
+
+/* What a container is started with: descriptors, of which those that it does not get are -1. */
+struct supply {
+	int stdio[3];
+	int orders;            /* the end of a socket pair, by which its PID 1 is asked */
+	int net, users;        /* namespaces of its incarnation before; -1: they are made */
+	int lease;             /* of the keeper of its device, which has them */
+	int ports[MOST_PORTS]; /* listening sockets */
+	struct traffic {
+		u64 clients, in, out; /* all; bytes to and from the workload */
+		unsigned open;        /* clients */
+	} * traffic;
+};
+
+#define NO_PORTS                                                                                   \
+	{ -1, -1, -1, -1, -1, -1, -1, -1 } /* MOST_PORTS */
+
+enum { START_LIMIT = 30000, DEVICE_WAIT = 5000 }; /* ms */
 
 /* It shall die with the parent: again after it has become somebody else, for that ends the bond. */
 static void child_bind(void) {
@@ -3206,7 +3867,7 @@ static void open_stdio(const char *path) {
 enum request_kind {
 	ASK_SELF, ASK_PS, ASK_STATS, ASK_EVENTS, ASK_LOGS, ASK_START, ASK_STOP, ASK_RESTART,
 	ASK_WAIT, ASK_KILL, ASK_PAUSE, ASK_UNPAUSE, ASK_LIMITS, ASK_EXEC, ASK_SAVE, ASK_POWEROFF,
-	ASK_REBOOT, ASK_HEALTH /* nobody but the supervisor, of PID 1 of a container */
+	ASK_REBOOT, ASK_NET, ASK_HEALTH /* nobody but the supervisor, of PID 1 of a container */
 };
 /* clang-format on */
 
@@ -3297,7 +3958,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
-/* ---- 13  unpacker ------------------------------------------------------------------------------
+/* ---- 14  unpacker -------------------------------------------------------------------------------
  *
  * The child that unpacks an image. It prepares a place and hands the work to a process that sees
  * nothing but that place and the image: with users and mounts of its own, a handful of system
@@ -3486,27 +4147,40 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	return failed ? -EBADMSG : 0;
 }
 
+/* Files that we make, for all containers. */
+static const char our_files[][17] = { "/etc/hosts", "/etc/resolv.conf" };
+
+/* Makes a file that another is mounted on; in the place of a link, which would lead elsewhere. */
+static int mount_file(int root, const char *path) {
+	struct mount_op file = { DO_NODE, path, NULL, NULL, 0, S_IFREG | 0644 };
+	struct stat st;
+	int failed = path_mkdir(root, parent_of(path));
+	int dir = failed ? -1 : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
+	const char *leaf = strrchr(path, '/') + 1;
+	if (!fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
+		unlinkat(dir, leaf, 0);
+	if (dir >= 0) close(dir);
+	if (!failed) failed = mount_do(root, &file);
+	return failed == -EEXIST ? 0 : failed;
+}
+
 /* Makes the places where something will be mounted, for a read-only root takes them no more. */
 static void mount_points(const struct container *c, int root) {
 	static const char *const always[] = { "proc", "sys", "dev" };
 	struct stat st;
 	int failed = 0;
 	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
+	for (int i = 0; i < LEN(our_files) && !failed; i++) failed = mount_file(root, our_files[i]);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
 		failed = path_mkdir(root, d->path);
 	for (const struct bind *b = c->binds; b && b->from && !failed; b++) {
-		struct mount_op file = { DO_NODE, b->path, NULL, NULL, 0, S_IFREG | 0644 };
 		int is_file = !stat(b->from, &st) && !S_ISDIR(st.st_mode);
-		failed = path_mkdir(root, is_file ? parent_of(b->path) : b->path);
-		if (is_file && !failed) failed = mount_do(root, &file);
-		if (failed == -EEXIST) failed = 0;
+		failed = (is_file ? mount_file : path_mkdir)(root, b->path);
 	}
 	must(failed, "the image has no place for a mount", "");
 }
-
-enum { DEVICE_WAIT = 5000 }; /* ms */
 
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
@@ -3603,7 +4277,7 @@ static int container_unpack(const struct container *c, int fallen, struct task *
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 14  construct -----------------------------------------------------------------------------
+/* ---- 15  construct ------------------------------------------------------------------------------
  *
  * A container is built from within, by the process that will be its PID 1, in the order in which
  * each step can still be done. Any failure is a death.
@@ -3680,6 +4354,14 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
 		mount_or_die(
 		    root, &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN, 0 });
+	}
+	for (int i = 0; i < LEN(our_files); i++) {
+		struct mount_op bind = {
+			DO_BIND, our_files[i], path, NULL, MS_PLAIN | MS_RDONLY, 0
+		};
+		format(path, sizeof path, "%s%s", host.work, strrchr(our_files[i], '/'));
+		int failed = mount_do(root, &bind); /* a root that is kept may have removed it */
+		if (failed && failed != -ENOENT) must(failed, "in the container:", our_files[i]);
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
@@ -3782,17 +4464,22 @@ static void construct_process(const struct container *c) {
 	construct_limits(c);
 }
 
+static int sysctl_set(const struct setting *s) {
+	char path[128];
+	format(path, sizeof path, "/proc/sys/%s", s->name);
+	for (char *p = path; (p = strchr(p, '.'));) *p = '/';
+	return file_write(AT_FDCWD, path, s->value);
+}
+
 /* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
 static void construct_sysctl(const struct container *c) {
 	static const struct setting ports[] = { { "net.ipv4.ip_unprivileged_port_start", "0" },
+						{ "net.ipv4.ping_group_range", "0 2147483647" },
 						{ NULL, NULL } };
-	const struct setting *const lists[] = { ports, c->sysctl };
-	char path[128];
+	const struct setting *const lists[] = { c->net.kind == NET_HOST ? NULL : ports, c->sysctl };
 	for (int i = 0; i < LEN(lists); i++)
 		for (const struct setting *s = lists[i]; s && s->name; s++) {
-			format(path, sizeof path, "/proc/sys/%s", s->name);
-			for (char *p = path; (p = strchr(p, '.'));) *p = '/';
-			int failed = file_write(AT_FDCWD, path, s->value);
+			int failed = sysctl_set(s);
 			must(i ? failed : 0, "sysctl", s->name);
 		}
 }
@@ -3831,25 +4518,99 @@ static void user_of(const struct container *c, const struct image *says, uid_t *
 	*gid = (gid_t)ids[1];
 }
 
+/*
+ * The network that its row says. In: a socket, and the link of the device that it is about, both of
+ * outside. What its incarnation before has left it is used again, but for a link that is missing.
+ */
+static void construct_network(const struct container *c, int is_new, int outside, int below) {
+	static const char *const made_as[] = {
+		[NET_BRIDGE] = "veth", [NET_MACVLAN] = "macvlan", [NET_IPVLAN] = "ipvlan"
+	};
+	const struct net *n = &c->net;
+	const char *inner = n->kind == NET_DEVICE ? n->link : "eth0";
+	int row = row_number(c), own = net_open(), index = (int)if_nametoindex(inner);
+	int space = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), failed = own < 0 ? own : 0;
+	u64 patience = now() + DEVICE_WAIT;
+	union message m;
+	char name[16];
+	format(name, sizeof name, "lr-%s", link_part(c->name));
+	struct link_op op = { .name = name, .on = below, .space = space };
+	if (!failed && is_new)
+		failed = link_ask(own, &(struct link_op){ .index = 1, .up = YES }, NULL);
+	must(failed, "network lo", "");
+	if (n->kind == NET_DEVICE && !index) {
+		op = (struct link_op){ .name = n->link, .space = space };
+		while ((failed = link_ask(outside, &op, NULL)) == -ENODEV && now() < patience)
+			poll(NULL, 0, 10); /* it comes later, or back */
+	} else if (n->kind == NET_BRIDGE && !index) {
+		link_remove(outside, name); /* of a namespace that the kernel still clears away */
+		op = (struct link_op){ name, "veth", 0, 0, below, space, inner, YES };
+		failed = link_ask(outside, &op, n);
+		message_isolate(&m, name);
+		if (!failed && !n->open) failed = net_ask(outside, &m);
+	} else if (n->kind >= NET_BRIDGE && n->kind < NET_SHARE && !index) {
+		op.kind = made_as[n->kind];
+		failed = link_ask(outside, &op, n);
+		if (!failed) index = (int)if_nametoindex(name);
+	}
+	if (!index) index = (int)if_nametoindex(inner);
+	if (!failed && n->kind >= NET_BRIDGE && n->kind < NET_SHARE) {
+		op = (struct link_op){ .name = inner, .index = index, .up = YES };
+		failed = net_configure(own, &op, n, row_ip(n, row, NO), row_ip(n, row, YES));
+	}
+	must(failed, "network", n->link ? n->link : "");
+	close(space);
+	close(own);
+}
+
+/*
+ * Enters namespaces for users and network: those of before, or of who keeps its device, or new
+ * ones. Returns a descriptor of those of the users, -1 if they are those of the machine.
+ */
+static int construct_spaces(const struct container *c, const struct supply *supply, u64 ids) {
+	const struct net *n = &c->net;
+	int got[MOST_FDS] = { supply->net, supply->users, -1, -1 }, outside = -1, below = 0;
+	if (n->kind == NET_SHARE && supply->net < 0) die("network: there is none to share");
+	int is_own = n->kind != NET_HOST && n->kind != NET_SHARE,
+	    is_new = supply->net < 0 && is_own;
+	struct pollfd keeper = { .fd = supply->lease, .events = POLLIN };
+	u64 owned = is_new && n->kind != NET_DEVICE && ids && c->keep & NET_CAPS ? CLONE_NEWNET : 0;
+	if (n->kind > NET_HOST && is_own) outside = net_open();
+	if (is_new && n->kind == NET_BRIDGE)
+		below = bridge_make(outside, n->link);
+	else if (is_new && (n->kind == NET_MACVLAN || n->kind == NET_IPVLAN))
+		below = link_wait(n->link, DEVICE_WAIT);
+	must(below < 0 ? below : 0, "network", n->link);
+	if (supply->lease >= 0 &&
+	    (poll(&keeper, 1, DEVICE_WAIT) < 0 ||
+	     packet_receive(supply->lease, scratch, 1, got) < 0 || got[0] < 0))
+		die("network %s: nobody keeps it", n->link);
+	int users = got[1] >= 0 || !ids ? got[1] : users_make(ids, owned);
+	must(users < 0 && ids ? users : 0, "users of its own (CONFIG_USER_NS)", "");
+	if (got[0] >= 0 ? setns(got[0], CLONE_NEWNET) : is_new && !owned && unshare(CLONE_NEWNET))
+		die("a network namespace (CONFIG_NET_NS): %m");
+	if (is_own) construct_network(c, is_new, outside, below);
+	return users;
+}
+
 /* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const struct image *says, const int stdio[3],
-		      int orders) {
-	u64 ids = ids_first(c), net = CAPS(NET_ADMIN, NET_RAW, NET_BROADCAST, NET_BIND_SERVICE);
-	u64 owned = ids && c->keep & net ? CLONE_NEWNET : 0;
-	int users = ids ? users_make(ids, owned) : -1;
+static void construct(const struct container *c, const struct image *says,
+		      const struct supply *supply) {
+	u64 ids = ids_first(c);
+	int users = construct_spaces(c, supply, ids);
 	uid_t uid;
 	gid_t gid;
 	umask(0);
-	must(ids && users < 0 ? users : 0, "users of its own (CONFIG_USER_NS)", "");
 	user_of(c, says, &uid, &gid);
 	if (unshare(CLONE_NEWCGROUP)) die("a cgroup namespace: %m");
 	if (sethostname(c->name, strlen(c->name))) die("host name: %m");
-	must(loopback_up(), "network lo", "");
 	construct_sysctl(c);
 	for (int i = 0; i < 3; i++)
-		if (dup2(stdio[i], i) < 0) /* descriptors 0 to 2 are always open in the parent */
+		if (dup2(supply->stdio[i], i) <
+		    0) /* descriptors 0 to 2 are always open in the parent */
 			die("stdio: %m");
-	if (stdio[1] > STDERR_FILENO) /* the pipe of the log: /dev/stdout shall open for it */
+	if (supply->stdio[1] >
+	    STDERR_FILENO) /* the pipe of the log: /dev/stdout shall open for it */
 		fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
@@ -3862,10 +4623,241 @@ static void construct(const struct container *c, const struct image *says, const
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
 		die("hiding from its workload: %m");
 	child_bind();
-	descriptors_keep((int[]){ host.report, orders }, 2);
+	int keep[2 + MOST_PORTS] = { host.report, supply->orders };
+	memcpy(keep + 2, supply->ports, sizeof supply->ports);
+	descriptors_keep(keep, LEN(keep));
 }
 
-/* ---- 15  inside --------------------------------------------------------------------------------
+/* A link that the keeper's namespace has, but for lo, goes back, with the name that it had. */
+static struct {
+	int outside, own; /* the namespace of the device; a socket in that of the container */
+	const char *name;
+} keeper;
+
+static void keeper_return(const struct nlmsghdr *h) {
+	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
+	struct link_op op = { .name = keeper.name, .index = link->ifi_index };
+	op.space = keeper.outside;
+	if (link->ifi_index != 1) link_ask(keeper.own, &op, NULL);
+}
+
+/*
+ * Starts a process that makes the network namespace of a row with a DEVICE, and outlives whoever
+ * else is in it, even the launcher: with the last of its users a virtual device would be gone. At
+ * the end of the lease, when nobody has the other end of that open, the device goes back.
+ */
+static int keeper_start(const struct container *c, int *lease, struct task *task) {
+	int line[2], space[2];
+	u64 ids = ids_first(c);
+	char byte;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) return -errno;
+	int parent = task_fork(task, 0, NULL);
+	if (parent) {
+		close(line[1]);
+		*lease = line[0];
+		return parent < 0 ? parent : 0;
+	}
+	keeper.name = c->net.link;
+	keeper.outside = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	space[1] = ids ? users_make(ids, CLONE_NEWNET) : -1;
+	must(ids && space[1] < 0 ? space[1] : 0, "users of its own (CONFIG_USER_NS)", "");
+	if (!ids && unshare(CLONE_NEWNET)) die("a network namespace (CONFIG_NET_NS): %m");
+	space[0] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	must(packet_send(line[1], "", 1, space, ids ? 2 : 1), "handing over a network", "");
+	keeper.own = net_open();
+	descriptors_keep((int[]){ keeper.outside, keeper.own, line[1] }, 3);
+	prctl(PR_SET_PDEATHSIG, 0);
+	prctl(PR_SET_NAME, "keeper"); /* who kills all that is called launcher spares it */
+	must(confine(CAP(NET_ADMIN), AS_BOUNDS), "dropping capabilities", "");
+	while (recv(line[1], &byte, 1, 0) > 0)
+		;
+	net_each(keeper.own, RTM_GETLINK, keeper_return);
+	_exit(0);
+}
+
+/* ---- 16  relay ----------------------------------------------------------------------------------
+ *
+ * For a workload that takes no socket from its supervisor: a process beside it accepts the clients
+ * of a port of the device, connects to the workload on the loopback of the container, and splices
+ * what both say. It is charged to the container, ends with it, and can do nothing else.
+ */
+
+enum { MOST_RELAYED = 512, TURNS = 16, TRY_AGAIN = 20 }; /* clients; pieces at once; ms */
+enum { LISTENERS = MOST_RELAYED };                       /* the events of those have numbers from */
+
+static struct relayed {
+	struct side { /* one end: what is read here is written to the other */
+		int fd, ended;
+		int pipe[2]; /* where bytes wait that the other did not take yet; -1: none */
+		size_t held; /* so many */
+	} sides[2];          /* the client; the workload */
+	const struct port *port;
+	u64 since; /* when it came; 0: a free place */
+	int connected;
+} relayed[MOST_RELAYED];
+
+static struct {
+	int poller, accepts;
+	unsigned waiting; /* clients for whom the workload does not listen yet */
+	u64 rests;        /* when there has been nobody for long enough */
+	const struct container *row;
+	const struct supply *supply;
+	int spare[2]; /* an empty pipe, for whoever moves something */
+} relay = { .spare = { -1, -1 } };
+
+static void relay_watch(int how, int fd, uint32_t events, int number) {
+	struct epoll_event event = { .events = events, .data = { .u32 = (uint32_t)number } };
+	epoll_ctl(relay.poller, how, fd, &event);
+}
+
+/* Clients are accepted, or wait outside. */
+static void relay_accepts(int accepts) {
+	const struct port *p = relay.row->ports;
+	for (int i = 0; p[i].port && relay.accepts != accepts; i++)
+		if (p[i].to)
+			relay_watch(accepts ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, relay.supply->ports[i],
+				    EPOLLIN, LISTENERS + i);
+	relay.accepts = accepts;
+}
+
+static void relay_close(struct relayed *r) {
+	for (struct side *s = r->sides; s < r->sides + 2; s++) {
+		close(s->fd);
+		if (s->pipe[0] >= 0) close(s->pipe[0]), close(s->pipe[1]);
+	}
+	r->since = 0;
+	relay.waiting -= !r->connected;
+	if (!--relay.supply->traffic->open) relay.rests = now() + relay.row->idle;
+	relay_accepts(YES);
+}
+
+/* Moves what there is, and fits. Returns 0 when this way has come to its end; -1: all is over. */
+static int relay_move(struct relayed *r, struct side *from, struct side *to, u64 *count) {
+	for (int turn = 0; turn < TURNS; turn++) {
+		int *pipe = from->held ? from->pipe : relay.spare;
+		if (from->ended) return 0;
+		if (relay.spare[0] < 0 && pipe2(relay.spare, O_CLOEXEC | O_NONBLOCK)) return -1;
+		if (!from->held) {
+			ssize_t n = splice(from->fd, NULL, pipe[1], NULL, 1 << 16,
+					   SPLICE_F_NONBLOCK);
+			if (n < 0) return errno == EAGAIN ? 1 : -1;
+			from->ended = !n && !shutdown(to->fd, SHUT_WR);
+			if (!n) return from->ended ? 0 : -1;
+			from->held = (size_t)n;
+		}
+		ssize_t n = splice(pipe[0], NULL, to->fd, NULL, from->held, SPLICE_F_NONBLOCK);
+		if (n < 0 && errno != EAGAIN) return -1;
+		from->held -= n > 0 ? (size_t)n : 0;
+		*count += n > 0 ? (u64)n : 0;
+		if (from->held &&
+		    pipe == relay.spare) { /* it waits there, and others get another */
+			int other[2] = { from->pipe[0], from->pipe[1] };
+			memcpy(from->pipe, relay.spare, sizeof other);
+			memcpy(relay.spare, other, sizeof other);
+		}
+		if (n < 0) return 1;
+	}
+	/* The others have their turn; this one is looked at again. */
+	relay_watch(EPOLL_CTL_MOD, from->fd, EPOLLIN | EPOLLOUT | EPOLLET, (int)(r - relayed));
+	return 1;
+}
+
+/* Connects to the workload. It may not listen yet: the client waits, as long as a start may take. */
+static int relay_connect(struct relayed *r) {
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	at.sin_port = htons((uint16_t)r->port->to);
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(r->sides[1].fd, (struct sockaddr *)&at, sizeof at) && errno != EISCONN)
+		return now() - r->since < START_LIMIT ? 1 : -1;
+	r->connected = YES;
+	relay.waiting--;
+	return 1;
+}
+
+/* Something has changed for a client. */
+static void relay_serve(struct relayed *r) {
+	struct side *a = &r->sides[0], *b = &r->sides[1];
+	int there = r->connected ? 1 : relay_connect(r), back = there;
+	if (r->connected) {
+		there = relay_move(r, a, b, &relay.supply->traffic->in);
+		back = there < 0 ? -1 : relay_move(r, b, a, &relay.supply->traffic->out);
+	}
+	if (there < 0 || back < 0 || (!there && !back)) relay_close(r);
+}
+
+static void relay_accept(int i) {
+	struct relayed *r = relayed, *end = relayed + MOST_RELAYED;
+	int one = 1, listener = relay.supply->ports[i];
+	while (r < end && r->since) r++;
+	int workload = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int client = workload < 0 || r == end
+			 ? -1
+			 : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (client < 0) {
+		if (workload < 0 || r == end || errno != EAGAIN)
+			relay_accepts(NO); /* until another one goes */
+		close(workload);
+		return;
+	}
+	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(workload, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	*r = (struct relayed){ { { client, NO, { -1, -1 }, 0 }, { workload, NO, { -1, -1 }, 0 } },
+			       relay.row->ports + i,
+			       now(),
+			       NO };
+	relay.waiting++;
+	relay.supply->traffic->clients++;
+	relay.supply->traffic->open++;
+	relay_watch(EPOLL_CTL_ADD, client, EPOLLIN | EPOLLOUT | EPOLLET, (int)(r - relayed));
+	relay_connect(r);
+	relay_watch(EPOLL_CTL_ADD, workload, EPOLLIN | EPOLLOUT | EPOLLET, (int)(r - relayed));
+}
+
+static const char relay_calls[] = CALLS(
+    SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait, SYS_accept4, SYS_socket, SYS_connect,
+    SYS_setsockopt, SYS_shutdown, SYS_splice, SYS_pipe2, SYS_close, SYS_clock_gettime,
+    SYS_clock_gettime64, SYS_clock_gettime32, SYS_exit, SYS_exit_group);
+
+/*
+ * The life of the relay. It ends when there has been no client for the row's .idle, and leaves the
+ * next one in the queue: then the container rests, and nobody is refused.
+ */
+static _Noreturn void relay_loop(const struct container *c, const struct supply *supply) {
+	struct epoll_event events[32];
+	relay.row = c;
+	relay.supply = supply;
+	relay.poller = epoll_create1(EPOLL_CLOEXEC);
+	supply->traffic->open = 0;
+	relay_accepts(YES);
+	int keep[1 + MOST_PORTS] = { relay.poller };
+	memcpy(keep + 1, supply->ports, sizeof supply->ports);
+	descriptors_keep(keep, LEN(keep));
+	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
+	    setresuid(IDS - 1, IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
+		_exit(host.code);
+	int failed = filter_only(relay_calls);
+	if (failed && failed != -EINVAL)
+		_exit(host.code); /* the row tolerates that, or is not here */
+	relay.rests = now() + c->idle;
+	for (;;) {
+		u64 time = now();
+		int idle = c->idle && !supply->traffic->open;
+		if (idle && time >= relay.rests) _exit(0);
+		int timeout = relay.waiting ? TRY_AGAIN : idle ? (int)(relay.rests - time) : -1;
+		int n = epoll_wait(relay.poller, events, LEN(events), timeout);
+		for (int i = 0; i < n; i++) {
+			int number = (int)events[i].data.u32;
+			if (number >= LISTENERS)
+				relay_accept(number - LISTENERS);
+			else if (relayed[number].since)
+				relay_serve(&relayed[number]);
+		}
+		for (struct relayed *r = relayed; relay.waiting && r < relayed + MOST_RELAYED; r++)
+			if (r->since && !r->connected) relay_serve(r);
+	}
+}
+
+/* ---- 17  inside ---------------------------------------------------------------------------------
  *
  * PID 1 of a container starts the workload, and stays: it reaps, forwards signals, executes what
  * the supervisor asks beside the workload, and ends as that does.
@@ -3898,17 +4890,19 @@ static const char **environment(const struct container *c, const char *const *of
 		"TERM=linux",
 		NULL,
 	};
-	const char *const extra[] = {
-		term          ? term
-		: notifies(c) ? "NOTIFY_SOCKET=/dev/launcher/notify"
-			      : NULL,
-		!term && is_watched(c) ? watchdog_usec : NULL,
-		NULL,
-	};
+	static char fds[24], pid[24];
+	const char *extra[5] = { term };
+	int n = 0, handed = 0;
+	for (const struct port *p = c->ports; p && p->port; p++) handed += !p->to;
+	format(fds, sizeof fds, "LISTEN_FDS=%d", handed);
+	format(pid, sizeof pid, "LISTEN_PID=%d", getpid());
+	if (!term && handed) extra[n++] = fds, extra[n++] = pid;
+	if (!term && notifies(c)) extra[n++] = "NOTIFY_SOCKET=/dev/launcher/notify";
+	if (!term && is_watched(c)) extra[n++] = watchdog_usec;
 	const char *const *const lists[] = { extra, c->env, of_image, defaults };
 	static const char *all[LEN(extra) + 56 + WORDS_MAX + LEN(defaults)]; /* 56: see ENV */
-	int n = 0;
 
+	n = 0;
 	format(watchdog_usec, sizeof watchdog_usec, "WATCHDOG_USEC=%llu", c->health.every * 1000);
 	for (int list = 0; list < LEN(lists); list++)
 		for (const char *const *e = lists[list]; e && *e; e++) {
@@ -3947,12 +4941,26 @@ static void give_up(const struct container *c, const struct image *says) {
 	     "a filter for system calls (CONFIG_SECCOMP_FILTER)", "");
 }
 
+/* Sockets of ports without .to become descriptors 3 and so on, as sd_listen_fds(3) finds them. */
+static void hand_in(const struct container *c, const struct supply *supply) {
+	enum { ABOVE = 3 + MOST_PORTS };
+	int fds[MOST_PORTS], n = 0;
+	host.report = fcntl(host.report, F_DUPFD_CLOEXEC, ABOVE);
+	for (int i = 0; c->ports && c->ports[i].port; i++)
+		if (!c->ports[i].to) fds[n++] = fcntl(supply->ports[i], F_DUPFD_CLOEXEC, ABOVE);
+	for (int i = 0; i < n; i++) {
+		fcntl(fds[i], F_SETFL, 0); /* as systemd has them: they block */
+		if (dup2(fds[i], 3 + i) < 0) die("its sockets: %m");
+	}
+}
+
 /*
  * The first steps of the workload, or of what r asks for beside it with these descriptors; the last
  * step replaces it. The image's command is the default of the row's.
  */
 static _Noreturn void workload(const struct container *c, const struct image *says,
-			       const struct request *r, const int *fds) {
+			       const struct supply *supply, const struct request *r,
+			       const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
 	static const char *words_of[sizeof((struct request *)0)->text];
 	const char *const *command = c->command ? c->command : entry,
@@ -3982,6 +4990,7 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 	for (int i = 0; r && i <= STDERR_FILENO; i++)
 		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
 	if (tty > STDERR_FILENO) close(tty);
+	if (supply) hand_in(c, supply);
 	if (!r &&
 	    c->console) /* refused where a laptop's session owns it: there is no job control then */
 		ioctl(0, TIOCSCTTY, 0);
@@ -4003,7 +5012,7 @@ enum { IN_SIGNALS, IN_ORDERS, IN_LINES, IN_ALL = IN_LINES + 8 + 1 }; /* the last
 
 static struct {
 	struct pollfd fds[IN_ALL];
-	pid_t pids[IN_ALL]; /* of IN_SIGNALS: the workload's */
+	pid_t pids[IN_ALL]; /* of IN_SIGNALS: the workload's; of IN_ORDERS: the relay's */
 } inner;
 
 static void inner_watch(int at, int fd, pid_t pid) {
@@ -4017,7 +5026,10 @@ static void inner_reap(void) {
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
 		unsigned char code = (unsigned char)(WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 									 : WEXITSTATUS(status));
-		if (pid == inner.pids[IN_SIGNALS]) _exit(code);
+		if (pid == inner.pids[IN_SIGNALS] || (pid == inner.pids[IN_ORDERS] && code))
+			_exit(code);
+		if (pid == inner.pids[IN_ORDERS]) /* it may rest */
+			packet_send(inner.fds[IN_ORDERS].fd, "", 1, NULL, 0);
 		for (int i = IN_LINES; i < IN_ALL; i++) {
 			if (inner.pids[i] != pid) continue;
 			packet_send(inner.fds[i].fd, &code, 1, NULL, 0);
@@ -4036,7 +5048,7 @@ static void inner_exec(const struct container *c, const struct image *says, cons
 	if (!pid) {
 		host.report = line;
 		host.code = 125;
-		workload(c, says, r, fds);
+		workload(c, says, NULL, r, fds);
 	}
 	if (pid > 0) {
 		inner_watch(at, line, pid);
@@ -4090,19 +5102,26 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 }
 
 /* PID 1 of a container: a signal that it gets is meant for the workload. orders: or -1. */
-static _Noreturn void inside(const struct container *c, const int stdio[3], int orders) {
+static _Noreturn void inside(const struct container *c, const struct supply *supply) {
 	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) |
 		     c->keep; /* of what it is told to execute */
+	int relays = NO;
 	sigset_t all;
 	const struct image *says = image_says(c);
-	construct(c, says, stdio, orders);
+	construct(c, says, supply);
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	for (int i = 0; i < IN_ALL; i++) inner_watch(i, -1, 0);
 	pid_t main_pid = fork();
-	if (!main_pid) workload(c, says, NULL, NULL);
+	if (!main_pid) workload(c, says, supply, NULL, NULL);
 	if (main_pid < 0) die("a process for the workload: %m");
+	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
+	pid_t relay_pid = relays ? fork() : 0;
+	if (!relay_pid && relays) relay_loop(c, supply);
+	if (relay_pid < 0) die("a process for its .ports: %m");
+	for (int i = 0; i < MOST_PORTS; i++)
+		if (supply->ports[i] >= 0) close(supply->ports[i]);
 	inner_watch(IN_SIGNALS, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), main_pid);
-	inner_watch(IN_ORDERS, orders, 0);
+	inner_watch(IN_ORDERS, supply->orders, relay_pid);
 	if (inner.fds[IN_SIGNALS].fd < 0) die("its signals: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
@@ -4121,19 +5140,102 @@ static _Noreturn void inside(const struct container *c, const int stdio[3], int 
 	inner_loop(c, says);
 }
 
-/*
- * Starts the container in its cgroup, with these descriptors as stdin, stdout and stderr, and the
- * end of a socket pair, or -1, through which its PID 1 gets requests. All stay the caller's.
- */
-static int container_start(const struct container *c, const int stdio[3], int orders,
+/* Starts the container in its cgroup, with descriptors that all stay the caller's. */
+static int container_start(const struct container *c, const struct supply *supply,
 			   struct task *task) {
-	u64 own = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET;
-	int parent = task_fork(task, own, c->name);
-	if (!parent) inside(c, stdio, orders);
+	int parent = task_fork(task, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
+			       c->name);
+	if (!parent) inside(c, supply);
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 16  boot ----------------------------------------------------------------------------------
+/* ---- 18  links ----------------------------------------------------------------------------------
+ *
+ * The network of the device itself, and the names of all containers.
+ */
+
+/* Brings up one link of the device; its bridge and what it is on are there, or come before. */
+static void link_up(int fd, const struct net *n) {
+	char name[32];
+	int failed = 0, on = 0;
+	format(name, sizeof name, n->kind == NET_VLAN ? "%s.%u" : "%s", n->link, n->vlan);
+	struct link_op op = { .name = name, .kind = "vlan" };
+	if (n->kind == NET_BRIDGE)
+		failed = bridge_make(fd, name);
+	else if (n->kind == NET_VLAN && (op.on = link_wait(n->link, DEVICE_WAIT)) > 0)
+		failed = link_ask(fd, &op, n);
+	if (failed == -EEXIST) failed = 0;
+	if (failed >= 0 && n->kind != NET_BRIDGE) {
+		on = n->bridge ? bridge_make(fd, n->bridge) : 0;
+		op = (struct link_op){ .index = link_wait(name, DEVICE_WAIT), .up = YES };
+		op.master = on < 0 ? 0 : on;
+		failed = op.index < 0
+			     ? op.index
+			     : net_configure(fd, &op, n, ip_read(n->address), ip_read(n->address6));
+		if (on < 0) failed = on;
+	}
+	if (failed < 0) say("network %s: %s", name, strerror(-failed));
+}
+
+/* The network of the device itself. One that is not found yet is waited for by a child. */
+static void network_up(void) {
+	int fd = net_open();
+	link_ask(fd, &(struct link_op){ .index = 1, .up = YES }, NULL);
+	for (const struct setting *s = network.sysctl; s && s->name; s++) {
+		int failed = sysctl_set(s);
+		if (failed) say("sysctl %s: %s", s->name, strerror(-failed));
+	}
+	for (const struct net *n = network.links; n && n->kind; n++) {
+		int late = n->kind != NET_BRIDGE && !if_nametoindex(n->link);
+		if (late && fork()) continue;
+		link_up(fd, n);
+		if (late) _exit(0);
+	}
+	close(fd);
+}
+
+/* The row's line of /etc/hosts, or two: whose network it shares, its addresses are. */
+static size_t hosts_line(char *to, size_t size, int row) {
+	const struct net *n = &containers[row].net;
+	char text[40];
+	size_t at = 0;
+	int of = row;
+	for (int i = 0; i < row && n->kind == NET_SHARE; i++)
+		if (!strcmp(containers[i].name, n->link)) of = i;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct ip ip = row_ip(&containers[of].net, of, v6);
+		if (ip.bits)
+			at += format(to + at, size - at, "%s %s\n", ip_text(text, ip),
+				     containers[row].name);
+	}
+	return at;
+}
+
+/* Names, and who resolves the others, for all containers; nobody but we can change these files. */
+static void our_files_make(void) {
+	const char *const *r = network.resolvers;
+	char path[64], text[512];
+	for (int file = 0; file < LEN(our_files); file++) {
+		format(path, sizeof path, "%s%s", host.work, strrchr(our_files[file], '/'));
+		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		const char *first = file ? "" : "127.0.0.1 localhost\n::1 localhost\n";
+		write(fd, first, strlen(first));
+		for (int row = 0; row < NCONTAINERS && !file; row++)
+			write(fd, text, hosts_line(text, sizeof text, row));
+		for (; file && r && *r; r++)
+			write(fd, text, format(text, sizeof text, "nameserver %s\n", *r));
+		close(fd);
+	}
+}
+
+/* Removes the links of ours that are left: bridges, and what a killed one had. */
+static void links_clear(void) {
+	int fd = net_open();
+	link_remove(fd, NULL);
+	close(fd);
+}
+
+/* ---- 19  boot -----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -4482,6 +5584,8 @@ static void boot(void) {
 	if (journal_open("/dev/console")) set_log("kmsg");
 	read_cmdline();
 	load_modules(BOARD_MODULES);
+	network_up();
+	our_files_make();
 	watchdog_open();
 	mount_data();
 	cgroup_open("launcher");
@@ -4524,6 +5628,7 @@ static void prepare_host(const char *verb, const char *cgroup_base) {
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
 		die("a mount namespace: %m");
 	seal();
+	our_files_make();
 	cgroup_open(cgroup_base);
 }
 
@@ -4543,11 +5648,13 @@ static void prepare_up(void) {
 		die("process %d supervises the containers of this machine already", lock.l_pid);
 	}
 	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_stale);
+	links_clear();
 	introduce();
 }
 
 /* Leaves nothing of `launcher up` behind. */
 static void clear_up(void) {
+	links_clear();
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		dir_each(cgroup.base[i], remove_stale);
@@ -4557,7 +5664,7 @@ static void clear_up(void) {
 	}
 }
 
-/* ---- 17  ask -----------------------------------------------------------------------------------
+/* ---- 20  ask ------------------------------------------------------------------------------------
  *
  * What the command line prints, and what it asks: a request that is sent to the supervisor, and
  * answered packet by packet.
@@ -4584,12 +5691,18 @@ struct happening { /* of `launcher events` */
 	char name[32], what[16], note[128];
 };
 
+struct link_row { /* of `launcher net`: a link, or a port */
+	char container[32], name[32], kind[16], on[32], note[160];
+	u64 in, out; /* bytes */
+};
+
 struct reply { /* one packet from the supervisor, as long as its kind needs */
-	enum { REPLY_ROW, REPLY_BYTES, REPLY_END, REPLY_EVENT } kind;
+	enum { REPLY_ROW, REPLY_BYTES, REPLY_END, REPLY_EVENT, REPLY_LINK } kind;
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;
 		struct happening event;
+		struct link_row link;
 		char bytes[4096];
 	};
 };
@@ -4748,6 +5861,26 @@ static void print_event(const struct happening *e) {
 	print_end();
 }
 
+static void print_link(const struct link_row *l) {
+	char in[16], out[16], line[320];
+	print_size(in, l->in);
+	print_size(out, l->out);
+	if (!option('j')) {
+		format(line, min(sizeof line, columns() + 1), "%-12s %-15s %-9s %-12s %7s %7s  %s",
+		       l->container, l->name, l->kind, l->on, in, out, l->note);
+		print_value(line, YES);
+		return;
+	}
+	print_member("container", l->container, NO);
+	print_member("link", l->name, NO);
+	print_member("kind", l->kind, NO);
+	print_member("on", l->on, NO);
+	print_number("in", l->in);
+	print_number("out", l->out);
+	print_member("note", l->note, NO);
+	print_end();
+}
+
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
 static int control_connect(void) {
 	struct sockaddr_un places[] = {
@@ -4780,6 +5913,8 @@ static int ask_supervisor(const struct request *request, const int *fds,
 			(each ? each : print_row)(&reply.row);
 		else if (reply.kind == REPLY_EVENT)
 			print_event(&reply.event);
+		else if (reply.kind == REPLY_LINK)
+			print_link(&reply.link);
 		else if (reply.kind == REPLY_BYTES)
 			print_bytes(reply.bytes, size);
 		else if (size)
@@ -4823,7 +5958,7 @@ static int ask_stats(char **argv) {
 }
 
 /* Copies what there is from one descriptor to another. Returns 0 at its end. */
-static int relay(int from, int to) {
+static int pass_on(int from, int to) {
 	char bytes[4096];
 	ssize_t n = read(from, bytes, sizeof bytes);
 	for (ssize_t at = 0, done; at < n; at += done)
@@ -4870,7 +6005,7 @@ static int exec_follow(int line, int signals) {
 		poll(fds, POLLED, -1);
 		if (fds[AT_TYPED].revents || fds[AT_SCREEN].revents & POLLOUT)
 			typing &= type(fds[AT_SCREEN].fd);
-		if (fds[AT_SCREEN].revents & ~POLLOUT && !relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
+		if (fds[AT_SCREEN].revents & ~POLLOUT && !pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
 			fds[AT_SCREEN].fd = -1;
 		while (read(signals, &s, sizeof s) == sizeof s) {
 			unsigned char signal = (unsigned char)s.ssi_signo;
@@ -4889,7 +6024,7 @@ static int exec_follow(int line, int signals) {
 			typing = YES;
 		} else if (n >= 0 || errno != EAGAIN) {
 			while (fds[AT_SCREEN].fd >= 0 && poll(&fds[AT_SCREEN], 1, 0) > 0 &&
-			       relay(fds[AT_SCREEN].fd, STDOUT_FILENO))
+			       pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
 				;
 			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
 		}
@@ -4944,7 +6079,124 @@ static int ask_exec(char **argv) {
 	return code;
 }
 
-/* ---- 18  policy --------------------------------------------------------------------------------
+/* ---- 21  show -----------------------------------------------------------------------------------
+ *
+ * What `launcher net` shows, found out by a child of the supervisor: it may take a while.
+ */
+
+static struct {
+	int client, n;
+	struct {
+		struct link_row row;
+		int index, on;
+	} links[64];
+} show;
+
+static void show_send(const struct link_row *row) {
+	struct reply reply = { .kind = row ? REPLY_LINK : REPLY_END };
+	size_t size = offsetof(struct reply, bytes);
+	if (row) reply.link = *row;
+	if (row) size = offsetof(struct reply, link) + sizeof *row;
+	if (send(show.client, &reply, size, MSG_NOSIGNAL) < 0) _exit(1); /* it is gone */
+}
+
+/* A link, or one of its addresses. */
+static void show_visit(const struct nlmsghdr *h) {
+	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
+	const struct ifaddrmsg *address = (const struct ifaddrmsg *)(h + 1);
+	int is_link = h->nlmsg_type == RTM_NEWLINK, index = (int)address->ifa_index, i = 0;
+	size_t size = NLMSG_SPACE(is_link ? sizeof *link : sizeof *address);
+	const uint8_t *list = (const uint8_t *)h + size, *value;
+	size_t all = h->nlmsg_len - size, n = all;
+	struct rtnl_link_stats64 count = { 0 };
+	if (is_link) {
+		if (show.n == LEN(show.links)) return;
+		struct link_row *row = &show.links[show.n].row;
+		show.links[show.n].index = link->ifi_index;
+		if ((value = attribute(list, &n, IFLA_IFNAME)))
+			format(row->name, sizeof row->name, "%s", (const char *)value);
+		n = all;
+		if ((value = attribute(list, &n, IFLA_LINKINFO)))
+			value = attribute(value, &n, IFLA_INFO_KIND);
+		format(row->kind, sizeof row->kind, "%s", value ? (const char *)value : "device");
+		n = all;
+		value = attribute(list, &n, IFLA_MASTER);
+		if (value) memcpy(&show.links[show.n].on, value, sizeof(int));
+		n = all;
+		if ((value = attribute(list, &n, IFLA_STATS64)))
+			memcpy(&count, value, min(n, sizeof count));
+		row->in = count.rx_bytes;
+		row->out = count.tx_bytes;
+		format(row->note, sizeof row->note, link->ifi_flags & IFF_UP ? "up" : "down");
+		show.n++;
+		return;
+	}
+	while (i < show.n && show.links[i].index != index) i++;
+	if (i == show.n || !(value = attribute(list, &n, IFA_ADDRESS))) return;
+	struct ip ip = ip_of(value, n);
+	char text[40], *note = show.links[i].row.note;
+	size_t at = strlen(note);
+	format(note + at, sizeof show.links[i].row.note - at, ", %s/%u", ip_text(text, ip),
+	       address->ifa_prefixlen);
+}
+
+/* All links of the namespace that the caller is in. */
+static void show_links(const char *container, const char *on) {
+	int fd = net_open();
+	memset(&show.n, 0, sizeof show - offsetof(__typeof__(show), n));
+	net_each(fd, RTM_GETLINK, show_visit);
+	net_each(fd, RTM_GETADDR, show_visit);
+	for (int i = 0; i < show.n; i++) {
+		struct link_row *row = &show.links[i].row;
+		const char *master = on && strcmp(row->name, "lo") ? on : "-";
+		for (int k = 0; k < show.n && show.links[i].on; k++)
+			if (show.links[k].index == show.links[i].on)
+				master = show.links[k].row.name;
+		format(row->container, sizeof row->container, "%s", container);
+		format(row->on, sizeof row->on, "%s", master);
+		show_send(row);
+	}
+	close(fd);
+}
+
+static void show_ports(const struct container *c, const struct traffic *t) {
+	struct link_row row = { 0 };
+	format(row.container, sizeof row.container, "%s", c->name);
+	for (const struct port *p = c->ports; p && p->port; p++) {
+		format(row.name, sizeof row.name, "port %d", p->port);
+		format(row.kind, sizeof row.kind, p->to ? "relayed" : "handed in");
+		format(row.on, sizeof row.on, p->to ? "port %d" : "-", p->to);
+		row.in = p->to ? t->in : 0;
+		row.out = p->to ? t->out : 0;
+		format(row.note, sizeof row.note, p->to ? "%u clients, %llu until now" : "",
+		       t->open, t->clients);
+		show_send(&row);
+	}
+}
+
+/* Lists all that there is to a client: of the device, then of each row. spaces: theirs, or -1. */
+static int show_start(int client, const int *spaces, const struct traffic *traffic) {
+	struct task child;
+	int parent = task_fork(&child, 0, NULL);
+	if (parent > 0) {
+		close(child.report);
+		close(child.pidfd);
+	}
+	if (parent) return parent < 0 ? parent : 0;
+	show.client = client;
+	fcntl(client, F_SETFL, 0);
+	show_links("-", NULL);
+	for (int i = 0; i < NCONTAINERS; i++) {
+		const struct net *n = &containers[i].net;
+		if (spaces[i] >= 0 && !setns(spaces[i], CLONE_NEWNET))
+			show_links(containers[i].name, n->link);
+		show_ports(&containers[i], &traffic[i]);
+	}
+	show_send(NULL);
+	_exit(0);
+}
+
+/* ---- 22  policy ---------------------------------------------------------------------------------
  *
  * What the policy says, in its own words, and what of that this kernel gives: found out by trying
  * or, of another kernel, from its configuration.
@@ -5132,7 +6384,7 @@ static int ask_check(char **argv) {
 	return !!checked.missing;
 }
 
-/* ---- 19  verbs ---------------------------------------------------------------------------------
+/* ---- 23  verbs ----------------------------------------------------------------------------------
  *
  * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
  * nobody do their work here.
@@ -5192,7 +6444,12 @@ static void run_tidy(void) {
 
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
 static int ask_run(char **argv) {
-	static const int stdio[3] = { 0, 1, 2 };
+	const struct supply supply = { .stdio = { 0, 1, 2 },
+				       .orders = -1,
+				       .net = -1,
+				       .users = -1,
+				       .lease = -1,
+				       .ports = NO_PORTS };
 	const char *name = host.work + strlen("/run/");
 	struct container c = run;
 	struct task task;
@@ -5203,6 +6460,7 @@ static int ask_run(char **argv) {
 	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
 	c.name = name;
 	c.image = as_path(argv[0]);
+	c.ports = NULL; /* nobody listens for it */
 	if (argv[skip]) c.command = (const char *const *)(argv + skip);
 	signals = signals_all();
 	prepare_host("run", ".");
@@ -5212,7 +6470,7 @@ static int ask_run(char **argv) {
 		say("a process to unpack in: %s", strerror(-failed));
 	if (!failed && !(failed = run_wait(&task, &signals)) && (failed = cgroup_devices(name, &c)))
 		say("%s", cgroup.why);
-	if (!failed && (failed = container_start(&c, stdio, -1, &task)))
+	if (!failed && (failed = container_start(&c, &supply, &task)))
 		say("a process for the container: %s", strerror(-failed));
 	if (!failed) code = run_wait(&task, &signals);
 	if (cgroup_stat(name, STAT_OOM_KILLS))
@@ -5331,6 +6589,7 @@ static const struct verb {
 	int (*run)(char **argv);
 } verbs[] = {
 	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS, NULL },
+	{ "net", "[--json]", "links, addresses, ports, and who uses them", 0, 0, ASK_NET, NULL },
 	{ "stats", "[--json]", "what they use; on a terminal: live", 0, 0, ASK_SELF, ask_stats },
 	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS, NULL },
 	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
@@ -5416,6 +6675,9 @@ static int ask_other(enum request_kind kind, char **argv) {
 	if (argv[0] && format(r.name, sizeof r.name, "%s", argv[0]) != strlen(argv[0]))
 		die("there is no container '%s'", argv[0]);
 	if (argv[0] && argv[1]) format(r.text, sizeof r.text, "%s", argv[1]);
+	if (kind == ASK_NET && !option('j'))
+		print("%-12s %-15s %-9s %-12s %7s %7s  %s\n", "CONTAINER", "LINK", "KIND", "ON",
+		      "IN", "OUT", "NOTE");
 	if (kind == ASK_PS && !option('j'))
 		print("%-12s %-11s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
 		      "RESTARTS", "MEMORY", "NOTE");
@@ -5456,7 +6718,7 @@ static int ask(int argc, char **argv) {
 	return v->run ? v->run(argv) : strcmp(v->name, "help") ? completion() : help();
 }
 
-/* ---- 20  save ----------------------------------------------------------------------------------
+/* ---- 24  save -----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
@@ -5705,17 +6967,17 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 #pragma GCC poison die exit _exit
 
-/* ---- 21  instance ------------------------------------------------------------------------------
+/* ---- 25  instance -------------------------------------------------------------------------------
  *
- * What a container is doing. An event is looked up in the row of the state, and the action found
- * there answers with the next state. Actions never wait: a child's end, its last words and the
- * time that has come are events too.
+ * What a container is doing, and has. An event is looked up in the row of the state, and the action
+ * found there answers with the next state. Actions never wait: a child's end, its last words and
+ * the time that has come are events too.
  */
 
 /* clang-format off */
 #define STATES(X)                                                                                  \
 	X(IS_WAITING) X(IS_UNPACKING) X(IS_STARTING) X(IS_UP) X(IS_STOPPING)                       \
-	X(IS_BACKING_OFF) X(IS_PARKED) X(IS_DONE)
+	X(IS_BACKING_OFF) X(IS_PARKED) X(IS_LISTENING) X(IS_DONE)
 #define EVENTS(X, s)                                                                               \
 	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
 	X(s, ON_GO)                  /* nothing is in its way */                                   \
@@ -5734,10 +6996,10 @@ enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
 static const char *const state_names[] = {
 	[IS_WAITING] = "waiting", [IS_UNPACKING] = "unpacking", [IS_STARTING] = "starting",
 	[IS_UP] = "up",           [IS_STOPPING] = "stopping",   [IS_BACKING_OFF] = "backing-off",
-	[IS_PARKED] = "parked",   [IS_DONE] = "done",
+	[IS_PARKED] = "parked",   [IS_LISTENING] = "listening", [IS_DONE] = "done",
 };
 
-enum { START_LIMIT = 30000, KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
+enum { KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { MOST_KILLS = 10 };   /* attempts to kill, after which it is said that this does not help */
 enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log */
 enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
@@ -5767,7 +7029,14 @@ struct instance {
 	int bounded;   /* its cgroup has the devices of its row, and no others */
 	int calm;      /* it was, when it began to be ended for not being well */
 	int paused;
+	int resting;    /* it is ended, for nobody needs it now: the next client does */
 	char note[128]; /* what happened last, for people */
+
+	int net, users;        /* its namespaces, kept over restarts; or -1 */
+	int lease;             /* the keeper of its DEVICE stays as long as this is open; or -1 */
+	struct task keeper;    /* who gives that back */
+	int ports[MOST_PORTS]; /* sockets that listen, or -1 */
+	struct instance *home; /* the row whose network it SHAREs, or itself */
 
 	struct instance *root;     /* the first row with the same image; of that one only: */
 	struct instance *unpacker; /* whose task unpacks the image now */
@@ -5780,11 +7049,22 @@ static struct ring rings[NCONTAINERS];
 static struct happening happenings[32 + 8 * NCONTAINERS]; /* the latest */
 static u64 happened;                                      /* events since the start */
 static int poller = -1;                                   /* epoll of the loop */
-static int ending;    /* the command for reboot(2) that comes next; nothing is started */
-static u64 end_by;    /* when patience with that ends */
+static int ending;              /* the command for reboot(2) that comes next; nothing is started */
+static u64 end_by;              /* when patience with that ends */
+static struct traffic *traffic; /* of all rows, and shared with those who count it */
 static u64 budget_at; /* when a row without any priority could have used all of the budget */
 
-enum source { FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_NOTE, FROM_LINE };
+enum source {
+	FROM_SIGNAL,
+	FROM_SOCKET,
+	FROM_CLIENT,
+	FROM_REPORT,
+	FROM_LOG,
+	FROM_NOTE,
+	FROM_LINE,
+	FROM_PORT,
+	FROM_INSIDE
+};
 
 static const struct container *row_of(const struct instance *i) {
 	return &containers[i - instances];
@@ -5841,13 +7121,72 @@ static void root_forget(struct instance *i) {
 	i->root->unpacked = NO;
 }
 
+static int rests(const struct instance *i) {
+	return i->state == IS_DONE || i->state == IS_LISTENING;
+}
+
+/* Forgets its network, if nobody else is at home there; a device that is in it goes back. */
+static void net_forget(struct instance *i) {
+	for (const struct instance *k = instances; k < instances + NCONTAINERS; k++)
+		if (k != i && k->home == i->home && !rests(k)) return;
+	close_one(&i->home->net);
+	close_one(&i->home->users);
+	close_one(&i->home->lease);
+}
+
 static void release(struct instance *i) {
 	int users = 0;
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
-		users += k != i && k->root == i->root && k->state != IS_DONE;
+		users += k != i && k->root == i->root && !rests(k);
 	if (!users) root_forget(i);
+	if (i->home != i) close_one(&i->users);
+	net_forget(i);
 	cgroup_remove(row_of(i)->name);
 	i->bounded = NO;
+}
+
+/* Listens where its row says: as soon as it is wanted, so that clients wait and are not refused. */
+static int ports_open(struct instance *i) {
+	const struct port *p = row_of(i)->ports;
+	int on = YES, off = NO, failed = 0;
+	for (int n = 0; p && p[n].port && !failed; n++) {
+		struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
+		struct sockaddr_in at4 = { .sin_family = AF_INET };
+		struct ip ip = ip_read(p[n].at);
+		if (i->ports[n] >= 0) continue;
+		at.sin6_port = at4.sin_port = htons((uint16_t)p[n].port);
+		ip_bytes(ip.bits == 32 ? (uint8_t *)&at4.sin_addr : at.sin6_addr.s6_addr, ip);
+		int fd = socket(ip.bits == 32 ? AF_INET : AF_INET6,
+				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		int v4 = ip.bits == 32 || (fd < 0 && errno == EAFNOSUPPORT && !ip.bits);
+		if (v4 && fd < 0)
+			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+		if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
+		if (fd < 0 ||
+		    (v4 ? bind(fd, (struct sockaddr *)&at4, sizeof at4)
+			: bind(fd, (struct sockaddr *)&at, sizeof at)) ||
+		    listen(fd, SOMAXCONN)) {
+			failed = -errno;
+			note(i, "port %d: %s", p[n].port, strerror(errno));
+			close_one(&fd);
+		}
+		i->ports[n] = fd;
+	}
+	return failed;
+}
+
+static void ports_close(struct instance *i) {
+	for (int n = 0; n < MOST_PORTS; n++) close_one(&i->ports[n]);
+}
+
+/* Waits for the first client, or does no more: its container has them. */
+static void ports_watch(const struct instance *i, int watched) {
+	for (int n = 0; n < MOST_PORTS; n++)
+		if (i->ports[n] >= 0 && watched)
+			watch(EPOLL_CTL_ADD, i->ports[n], EPOLLIN, FROM_PORT, i - instances);
+		else if (i->ports[n] >= 0)
+			epoll_ctl(poller, EPOLL_CTL_DEL, i->ports[n], NULL);
 }
 
 /*
@@ -5884,7 +7223,7 @@ static int has_succeeded(const struct instance *i) {
 
 /* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
 static int is_ready(const struct instance *i) {
-	return i->state == IS_UP || i->left_out ||
+	return i->state == IS_UP || i->state == IS_LISTENING || i->left_out ||
 	       (row_of(i)->restart == NEVER && has_succeeded(i));
 }
 
@@ -5892,10 +7231,14 @@ static int is_ready(const struct instance *i) {
 static const struct instance *waits_for(const struct instance *i) {
 	for (const int *row = row_of(i)->after; row && *row >= 0 && !i->impatient; row++)
 		if (!is_ready(&instances[*row])) return &instances[*row];
-	return i->root->unpacker; /* of the image that both share */
+	if (i->home != i && i->home->net < 0) return i->home; /* for a network to share */
+	return i->root->unpacker;                             /* of the image that both share */
 }
 
-/* -- actions: what happens to an instance; each returns the state that comes next -- */
+/* ---- 26  actions --------------------------------------------------------------------------------
+ *
+ * What happens to an instance; each action returns the state that comes next.
+ */
 
 static enum state stay(struct instance *i) { return i->state; }
 
@@ -5909,10 +7252,28 @@ static enum state wait_turn(struct instance *i) {
 }
 
 static enum state finish(struct instance *i) {
-	i->wanted = i->half_open = NO;
+	i->wanted = i->half_open = i->resting = NO;
 	i->deadline = i->delay = 0;
+	ports_close(i);
 	release(i);
 	return IS_DONE;
+}
+
+/* Nobody needs it: it gives back all that it has, but for the sockets. */
+static enum state rest(struct instance *i) {
+	enum state next = finish(i);
+	if (ports_open(i)) {
+		say("%s: %s", row_of(i)->name, i->note);
+		return next;
+	}
+	ports_watch(i, YES);
+	return IS_LISTENING;
+}
+
+/* Somebody wants it. A row that starts ON_CONNECT is wanted from the boot on, but only listens. */
+static enum state wake(struct instance *i) {
+	if (i->state == IS_LISTENING) ports_watch(i, NO);
+	return wait_turn(i);
 }
 
 /* The device can't afford another try now: what the row names comes instead, or a long rest. */
@@ -5950,7 +7311,9 @@ static enum state conclude(struct instance *i, int failed) {
 	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
 	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
 	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
-	if (c->restart == NEVER || (c->restart == ON_FAILURE && !failed)) {
+	i->resting = c->start == ON_CONNECT && !failed;
+	if (i->resting && now() - i->since >= first) return rest(i); /* else it may serve nobody */
+	if (!i->resting && (c->restart == NEVER || (c->restart == ON_FAILURE && !failed))) {
 		say("%s: %s", c->name, i->note);
 		i->lost = failed;
 		return finish(i);
@@ -5971,6 +7334,7 @@ static enum state conclude(struct instance *i, int failed) {
 }
 
 static enum state retry(struct instance *i) {
+	if (i->resting) return rest(i);
 	i->restarts++;
 	return wait_turn(i);
 }
@@ -5987,20 +7351,38 @@ static enum state begin(struct instance *i, int failed, enum state next) {
 	return next;
 }
 
+/* The keeper of a DEVICE makes the network of its row; of another, the container itself does. */
+static int keep_device(struct instance *i) {
+	const struct container *c = row_of(i);
+	if (c->net.kind != NET_DEVICE || i->lease >= 0) return 0;
+	int failed = keeper_start(c, &i->lease, &i->keeper);
+	if (failed) return failed;
+	close(i->keeper.report);
+	close(i->keeper.pidfd);
+	return 0;
+}
+
 static enum state build(struct instance *i) {
 	const struct container *c = row_of(i);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), orders[2] = { -1, -1 };
-	int stdio[3] = { null, i->log[1], i->log[1] };
-	static const int console[3] = { 0, 1, 2 };
+	struct supply supply = {
+		{ null, i->log[1], i->log[1] }, -1, i->home->net, i->users, -1, NO_PORTS,
+		&traffic[i - instances]
+	};
 	i->oom_kills = cgroup_stat(c->name, STAT_OOM_KILLS);
 	int refused = i->bounded && !c->devices ? 0 : cgroup_devices(c->name, c);
 	i->bounded = !refused;
 	int failed = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, orders) ? -errno : 0;
-	if (!failed && !refused)
-		failed = container_start(c, c->console ? console : stdio, orders[1], &i->task);
+	for (int k = 0; k < 3 && c->console; k++) supply.stdio[k] = k;
+	if (!failed && !refused) failed = keep_device(i);
+	supply.orders = orders[1];
+	supply.lease = i->net < 0 ? i->lease : -1;
+	memcpy(supply.ports, i->ports, sizeof i->ports);
+	if (!failed && !refused) failed = container_start(c, &supply, &i->task);
 	close_one(&null);
 	close_one(&orders[1]);
 	i->orders = orders[0];
+	if (c->idle) watch(EPOLL_CTL_ADD, i->orders, EPOLLIN | EPOLLET, FROM_INSIDE, i - instances);
 	if (!refused && !failed) return begin(i, 0, IS_STARTING);
 	close_one(&i->orders);
 	if (!refused) return begin(i, failed, IS_STARTING);
@@ -6015,6 +7397,9 @@ static enum state launch(struct instance *i) {
 	i->execed = i->calm = NO;
 	i->sick = NULL;
 	i->failures = i->kills = 0;
+	if (c->keep & CAP(NET_ADMIN) && i->home == i)
+		net_forget(i); /* it may have been changed, or spoiled */
+	if (ports_open(i)) return conclude(i, YES);
 	if (c->console && !isatty(STDIN_FILENO)) {
 		note(i, "has the console, and there is none");
 		say("%s: %s", c->name, i->note);
@@ -6033,6 +7418,17 @@ static enum state launch(struct instance *i) {
 	return begin(i, container_unpack(c, i->root->fallen, &i->task), IS_UNPACKING);
 }
 
+/* The namespaces that it is in serve its next incarnation too. */
+static void spaces_keep(struct instance *i) {
+	int proc = open(words("/proc/%d/ns", i->task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (syscall(SYS_pidfd_send_signal, i->task.pidfd, 0, NULL, 0)) close_one(&proc);
+	int is_own = row_of(i)->net.kind != NET_HOST && i->home == i;
+	if (i->net < 0 && is_own) i->net = openat(proc, "net", O_RDONLY | O_CLOEXEC);
+	if (i->users < 0 && ids_first(row_of(i)))
+		i->users = openat(proc, "user", O_RDONLY | O_CLOEXEC);
+	close(proc);
+}
+
 static enum state up(struct instance *i) {
 	const struct container *c = row_of(i);
 	if (i->sick) return i->state; /* too late: it is being killed */
@@ -6047,6 +7443,7 @@ static enum state execed(struct instance *i) {
 	const struct container *c = row_of(i);
 	i->execed = YES;
 	record(i, "execed", "", now());
+	spaces_keep(i);
 	if (!c->ready || i->sick) return up(i);
 	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
 	i->look = c->ready == NOTIFY ? 0 : now();
@@ -6068,7 +7465,11 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "exit %d", i->status);
 }
 
-static enum state ended(struct instance *i) { return conclude(i, has_failed(i) || i->sick); }
+/* A network that is not kept yet may be half made. */
+static enum state ended(struct instance *i) {
+	if (i->net < 0) close_one(&i->lease);
+	return conclude(i, has_failed(i) || i->sick);
+}
 
 /* If the task was the unpacker, there is a root now, or nothing at all. */
 static void settle_root(struct instance *i) {
@@ -6133,11 +7534,12 @@ static enum state fail(struct instance *i) {
 
 static enum state want(struct instance *i) {
 	i->wanted = YES;
+	i->resting = NO;
 	return i->state;
 }
 
 static enum state unwant(struct instance *i) {
-	i->wanted = NO;
+	i->wanted = i->resting = NO;
 	i->sick = NULL;
 	return i->state;
 }
@@ -6145,8 +7547,8 @@ static enum state unwant(struct instance *i) {
 static enum state stopped(struct instance *i) {
 	settle_root(i);
 	if (i->sick) return conclude(i, YES);
-	say("%s: stopped, %s", row_of(i)->name, i->note);
-	return i->wanted ? retry(i) : finish(i);
+	say("%s: %s, %s", row_of(i)->name, i->resting ? "rests" : "stopped", i->note);
+	return i->wanted ? retry(i) : i->resting ? rest(i) : finish(i);
 }
 
 /* It has waited for others for long enough: a part of the device is better than none. */
@@ -6174,6 +7576,7 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 	REACT(IS_STOPPING,   want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
 	REACT(IS_BACKING_OFF,retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
 	REACT(IS_PARKED,     retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
+	REACT(IS_LISTENING,  wake,      finish,    stay,   stay,   stay, stay,  stay,     stay),
 	REACT(IS_DONE,       wait_turn, stay,      stay,   stay,   stay, stay,  stay,     stay),
 };
 /* clang-format on */
@@ -6192,7 +7595,7 @@ static void happen(struct instance *i, enum event event) {
 	record(i, state_names[next], next == IS_UP ? "" : i->note, i->since);
 }
 
-/* ---- 22  watch ---------------------------------------------------------------------------------
+/* ---- 27  watch ----------------------------------------------------------------------------------
  *
  * What is seen of a container becomes an event: its report and output, what it says of itself, what
  * its health command says of it, its end, and time. Then what can start is started.
@@ -6270,6 +7673,15 @@ static int listens(const struct instance *i, unsigned port) {
 		}
 	}
 	return found;
+}
+
+/* There was no client for its .idle, and PID 1 in it has stopped accepting: it may rest. */
+static void on_inside(struct instance *i) {
+	char byte;
+	if (i->orders < 0 || recv(i->orders, &byte, 1, MSG_DONTWAIT) != 1 || i->state != IS_UP)
+		return;
+	i->resting = YES;
+	happen(i, ON_STOP);
 }
 
 /* The time has come to look: is it ready, or well? */
@@ -6355,6 +7767,8 @@ static void on_children(void) {
 		end.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
 		for (int i = 0; i < NCONTAINERS; i++)
 			if (instances[i].task.pid == pid) on_exit_of(&instances[i], &end, &used);
+		for (int i = 0; i < NCONTAINERS; i++)
+			if (instances[i].keeper.pid == pid) instances[i].keeper.pid = 0;
 		if (dog.task.pid != pid) continue;
 		dog.read = end.si_status ? dog.read : now();
 		dog.task.pid = 0;
@@ -6414,7 +7828,7 @@ static int next_due(u64 next) {
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 23  control -------------------------------------------------------------------------------
+/* ---- 28  control --------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -6533,8 +7947,18 @@ static void serve_save(struct client *c) {
 		client_drop(c);
 }
 
+static void serve_net(struct client *c) {
+	int spaces[NCONTAINERS];
+	for (int i = 0; i < NCONTAINERS; i++) spaces[i] = instances[i].net;
+	int failed = show_start(c->fd, spaces, traffic);
+	if (failed)
+		client_end(c, 1, strerror(-failed));
+	else
+		client_drop(c);
+}
+
 static void serve_stop(struct client *c) {
-	if (instances[c->index].state == IS_DONE)
+	if (instances[c->index].state == IS_DONE && !instances[c->index].keeper.pid)
 		client_end(c, 0, "");
 	else if (instances[c->index].wanted)
 		client_end(c, 1, "somebody has started it again");
@@ -6616,6 +8040,7 @@ static const struct {
 	[ASK_LIMITS] = { YES, { NEVENTS, NEVENTS }, do_limits, NULL },
 	[ASK_EXEC] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
 	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, NULL, serve_save },
+	[ASK_NET] = { NO, { NEVENTS, NEVENTS }, NULL, serve_net },
 };
 
 /* What is asked of the device; asked twice, there is no more patience. */
@@ -6719,7 +8144,7 @@ static void serve_clients(void) {
 		if (c->fd && c->asked) requests[c->kind].serve(c);
 }
 
-/* ---- 24  loop ----------------------------------------------------------------------------------
+/* ---- 29  loop -----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.
@@ -6820,6 +8245,8 @@ static void logs_open(void) {
 	char name[48];
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		i->log[0] = i->log[1] = i->orders = i->line = i->notify = -1;
+		i->net = i->users = i->lease = -1;
+		memset(i->ports, -1, sizeof i->ports);
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
 			say("%s: a pipe for its log: %m", row_of(i)->name); /* it will be refused */
 		else
@@ -6835,6 +8262,8 @@ static void start_all(void) {
 	char digest[2 * DIGEST_SIZE + 1];
 	int left_out = 0;
 	say("policy: %d containers, %s", NCONTAINERS, policy_digest(digest));
+	traffic = mmap(NULL, NCONTAINERS * sizeof *traffic, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (host.device) record(NULL, "boot", "", host.began);
 	record(NULL, "start", "", now());
 	dog.read = now();
@@ -6843,12 +8272,17 @@ static void start_all(void) {
 		const char *name = row_of(i)->name;
 		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
 			i->root++;
-		i->state = IS_DONE;
+		for (i->home = i; row_of(i)->net.kind == NET_SHARE &&
+				  strcmp(row_of(i->home)->name, row_of(i)->net.link);)
+			i->home--; /* a row above */
 		i->left_out = (host.only && !word_in(host.only, name)) ||
 			      (host.skip && word_in(host.skip, name));
 		left_out += i->left_out;
+		i->state = IS_DONE;
 		if (i->left_out)
 			note(i, "left out by the kernel command line");
+		else if (row_of(i)->start == ON_CONNECT)
+			i->state = rest(i);
 		else
 			happen(i, ON_START);
 	}
@@ -6857,7 +8291,7 @@ static void start_all(void) {
 
 static int all_done(void) {
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++)
-		if (i->state != IS_DONE) return 0;
+		if (i->state != IS_DONE || i->keeper.pid) return 0;
 	return 1;
 }
 
@@ -6871,6 +8305,8 @@ static void dispatch(const struct epoll_event *event) {
 	case FROM_LOG: on_log(&instances[index]); break;
 	case FROM_NOTE: on_notify(&instances[index]); break;
 	case FROM_LINE: on_line(&instances[index]); break;
+	case FROM_PORT: happen(&instances[index], ON_START); break;
+	case FROM_INSIDE: on_inside(&instances[index]); break;
 	}
 }
 
