@@ -4677,8 +4677,8 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 
 /* ---- 16  relay ----------------------------------------------------------------------------------
  *
- * For a workload that takes no socket from its supervisor: a process beside it accepts the clients
- * of a port of the device, connects to the workload on the loopback of the container, and splices
+ * For a workload that takes no socket from its supervisor: a process beside it connects to the
+ * workload on the loopback of the container, accepts a client of a port of the device, and splices
  * what both say. It is charged to the container, ends with it, and can do nothing else.
  */
 
@@ -4691,33 +4691,22 @@ static struct relayed {
 		int pipe[2]; /* where bytes wait that the other did not take yet; -1: none */
 		size_t held; /* so many */
 	} sides[2];          /* the client; the workload */
-	const struct port *port;
-	u64 since; /* when it came; 0: a free place */
-	int connected;
+	int is_taken;
 } relayed[MOST_RELAYED];
 
 static struct {
-	int poller, accepts;
-	unsigned waiting; /* clients for whom the workload does not listen yet */
-	u64 rests;        /* when there has been nobody for long enough */
+	int poller;
+	u64 rests; /* when there has been nobody for long enough */
 	const struct container *row;
 	const struct supply *supply;
-	int spare[2]; /* an empty pipe, for whoever moves something */
-} relay = { .spare = { -1, -1 } };
+	int spare[2];         /* an empty pipe, for whoever moves something */
+	int next[MOST_PORTS]; /* on its way to the workload, for the next client; or -1 */
+	unsigned waiting;     /* a bit for each port whose clients have to wait */
+} relay = { .spare = { -1, -1 }, .next = NO_PORTS };
 
 static void relay_watch(int how, int fd, uint32_t events, int number) {
 	struct epoll_event event = { .events = events, .data = { .u32 = (uint32_t)number } };
 	epoll_ctl(relay.poller, how, fd, &event);
-}
-
-/* Clients are accepted, or wait outside. */
-static void relay_accepts(int accepts) {
-	const struct port *p = relay.row->ports;
-	for (int i = 0; p[i].port && relay.accepts != accepts; i++)
-		if (p[i].to)
-			relay_watch(accepts ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, relay.supply->ports[i],
-				    EPOLLIN, LISTENERS + i);
-	relay.accepts = accepts;
 }
 
 static void relay_close(struct relayed *r) {
@@ -4725,10 +4714,8 @@ static void relay_close(struct relayed *r) {
 		close(s->fd);
 		if (s->pipe[0] >= 0) close(s->pipe[0]), close(s->pipe[1]);
 	}
-	r->since = 0;
-	relay.waiting -= !r->connected;
+	r->is_taken = NO;
 	if (!--relay.supply->traffic->open) relay.rests = now() + relay.row->idle;
-	relay_accepts(YES);
 }
 
 /* Moves what there is, and fits. Returns 0 when this way has come to its end; -1: all is over. */
@@ -4762,55 +4749,51 @@ static int relay_move(struct relayed *r, struct side *from, struct side *to, u64
 	return 1;
 }
 
-/* Connects to the workload. It may not listen yet: the client waits, as long as a start may take. */
-static int relay_connect(struct relayed *r) {
-	struct sockaddr_in at = { .sin_family = AF_INET };
-	at.sin_port = htons((uint16_t)r->port->to);
-	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (connect(r->sides[1].fd, (struct sockaddr *)&at, sizeof at) && errno != EISCONN)
-		return now() - r->since < START_LIMIT ? 1 : -1;
-	r->connected = YES;
-	relay.waiting--;
-	return 1;
-}
-
 /* Something has changed for a client. */
 static void relay_serve(struct relayed *r) {
 	struct side *a = &r->sides[0], *b = &r->sides[1];
-	int there = r->connected ? 1 : relay_connect(r), back = there;
-	if (r->connected) {
-		there = relay_move(r, a, b, &relay.supply->traffic->in);
-		back = there < 0 ? -1 : relay_move(r, b, a, &relay.supply->traffic->out);
-	}
-	if (there < 0 || back < 0 || (!there && !back)) relay_close(r);
+	int in = relay_move(r, a, b, &relay.supply->traffic->in);
+	int out = in < 0 ? -1 : relay_move(r, b, a, &relay.supply->traffic->out);
+	if (in < 0 || out < 0 || (!in && !out)) relay_close(r);
 }
 
+/* A connection to the workload. On the loopback, the second call knows what the first began. */
+static int relay_connect(int port) {
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), failed = YES;
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (int i = 0; i < 2 && failed; i++)
+		failed = connect(fd, (struct sockaddr *)&at, sizeof at) && errno != EISCONN;
+	if (failed) close(fd);
+	return failed ? -1 : fd;
+}
+
+/* Takes in a client, if the workload does; until then he waits outside, and can't be lost. */
 static void relay_accept(int i) {
 	struct relayed *r = relayed, *end = relayed + MOST_RELAYED;
-	int one = 1, listener = relay.supply->ports[i];
-	while (r < end && r->since) r++;
-	int workload = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int client = workload < 0 || r == end
-			 ? -1
-			 : accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (client < 0) {
-		if (workload < 0 || r == end || errno != EAGAIN)
-			relay_accepts(NO); /* until another one goes */
-		close(workload);
-		return;
+	int one = 1, client = -1, listener = relay.supply->ports[i];
+	int waited = relay.waiting >> i & 1, waits;
+	while (r < end && r->is_taken) r++;
+	if (relay.next[i] < 0 && r < end) relay.next[i] = relay_connect(relay.row->ports[i].to);
+	if (relay.next[i] >= 0 && r < end)
+		client = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	waits = client < 0 && (relay.next[i] < 0 || r == end || errno != EAGAIN);
+	if (waits != waited) {
+		relay_watch(waits ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, listener, EPOLLIN,
+			    LISTENERS + i);
+		relay.waiting ^= 1U << i;
 	}
-	setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	setsockopt(workload, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	*r = (struct relayed){ { { client, NO, { -1, -1 }, 0 }, { workload, NO, { -1, -1 }, 0 } },
-			       relay.row->ports + i,
-			       now(),
-			       NO };
-	relay.waiting++;
+	if (client < 0) return;
+	*r = (struct relayed){ .is_taken = YES };
 	relay.supply->traffic->clients++;
 	relay.supply->traffic->open++;
-	relay_watch(EPOLL_CTL_ADD, client, EPOLLIN | EPOLLOUT | EPOLLET, (int)(r - relayed));
-	relay_connect(r);
-	relay_watch(EPOLL_CTL_ADD, workload, EPOLLIN | EPOLLOUT | EPOLLET, (int)(r - relayed));
+	for (int side = 0; side < 2; side++) {
+		r->sides[side] = (struct side){ side ? relay.next[i] : client, NO, { -1, -1 }, 0 };
+		setsockopt(r->sides[side].fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+		relay_watch(EPOLL_CTL_ADD, r->sides[side].fd, EPOLLIN | EPOLLOUT | EPOLLET,
+			    (int)(r - relayed));
+	}
+	relay.next[i] = -1;
 }
 
 static const char relay_calls[] = CALLS(
@@ -4828,7 +4811,9 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 	relay.supply = supply;
 	relay.poller = epoll_create1(EPOLL_CLOEXEC);
 	supply->traffic->open = 0;
-	relay_accepts(YES);
+	for (int i = 0; c->ports[i].port; i++)
+		if (c->ports[i].to)
+			relay_watch(EPOLL_CTL_ADD, supply->ports[i], EPOLLIN, LISTENERS + i);
 	int keep[1 + MOST_PORTS] = { relay.poller };
 	memcpy(keep + 1, supply->ports, sizeof supply->ports);
 	descriptors_keep(keep, LEN(keep));
@@ -4836,12 +4821,11 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 	    setresuid(IDS - 1, IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
 		_exit(host.code);
 	int failed = filter_only(relay_calls);
-	if (failed && failed != -EINVAL)
-		_exit(host.code); /* the row tolerates that, or is not here */
+	if (failed && failed != -EINVAL) _exit(host.code); /* whether it matters, see `give_up` */
 	relay.rests = now() + c->idle;
 	for (;;) {
 		u64 time = now();
-		int idle = c->idle && !supply->traffic->open;
+		int idle = c->idle && !supply->traffic->open && !relay.waiting;
 		if (idle && time >= relay.rests) _exit(0);
 		int timeout = relay.waiting ? TRY_AGAIN : idle ? (int)(relay.rests - time) : -1;
 		int n = epoll_wait(relay.poller, events, LEN(events), timeout);
@@ -4849,11 +4833,11 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 			int number = (int)events[i].data.u32;
 			if (number >= LISTENERS)
 				relay_accept(number - LISTENERS);
-			else if (relayed[number].since)
+			else if (relayed[number].is_taken)
 				relay_serve(&relayed[number]);
 		}
-		for (struct relayed *r = relayed; relay.waiting && r < relayed + MOST_RELAYED; r++)
-			if (r->since && !r->connected) relay_serve(r);
+		for (int i = 0; i < MOST_PORTS; i++)
+			if (relay.waiting >> i & 1) relay_accept(i);
 	}
 }
 
@@ -7259,13 +7243,15 @@ static enum state finish(struct instance *i) {
 	return IS_DONE;
 }
 
-/* Nobody needs it: it gives back all that it has, but for the sockets. */
+/* Nobody needs it: it gives back all that it has, but for the sockets, where somebody may wait. */
 static enum state rest(struct instance *i) {
-	enum state next = finish(i);
 	if (ports_open(i)) {
 		say("%s: %s", row_of(i)->name, i->note);
-		return next;
+		return finish(i);
 	}
+	i->wanted = i->half_open = i->resting = NO;
+	i->deadline = i->delay = 0;
+	release(i);
 	ports_watch(i, YES);
 	return IS_LISTENING;
 }

@@ -154,11 +154,11 @@ def remove(place):
     return True
 
 
-def isolate(*variables):
+def isolate(*variables, net=()):
     """
     Goes on in namespaces and cgroups of our own, so that we neither see nor disturb what else is
     supervised here: in the program, run again by itself with these environment variables, this
-    returns; in this one it does not.
+    returns; in this one it does not. net: ['--net'] for a network of our own too.
     """
     if 'TEST_CGROUPS' in os.environ:
         subprocess.run(['mount', '--make-rprivate', '/'], check=True)
@@ -170,7 +170,7 @@ def isolate(*variables):
     mine = own_cgroups(hierarchies())
     try:
         code = subprocess.run(
-            ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
+            ['unshare', *net, '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
              sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]],
             env={'TEST_CGROUPS': ' '.join(mine), **{name: os.environ[name] for name in ('PATH', *variables) if name in os.environ}}).returncode
     finally:
@@ -251,6 +251,21 @@ def probe_says(text, what):
         ok(not bad, f'{what}: {words}')
     plan = re.search(r'^(?:probe: )?1\.\.(\d+)$', text, re.M)
     equal(len(lines), int(plan[1]) if plan else None, f'{what}: comes to its end', text[-2000:])
+
+
+def debian(root, *packages):
+    """A root directory of Debian's own packages, with what they need, as a user would make it."""
+    arch = subprocess.run(['dpkg', '--print-architecture'], check=True, stdout=subprocess.PIPE,
+                          text=True).stdout.strip()
+    archives = os.path.abspath(root + '.archives')
+    shutil.rmtree(root, ignore_errors=True)
+    os.makedirs(archives + '/partial', exist_ok=True)
+    subprocess.run(['images/apt', arch, 'apt-get', '-qq', '-y', '--no-install-recommends', '-o', 'Dir::Cache::archives=' + archives,
+                    'install', '--download-only', *packages], check=True, stdout=subprocess.DEVNULL)
+    for package in glob.glob(archives + '/*.deb'):
+        subprocess.run(['dpkg-deb', '-x', package, root], check=True)
+    for unused in ('usr/share', *(found for what in ('gconv', 'perl*') for found in glob.glob('usr/lib/*/' + what, root_dir=root))):
+        shutil.rmtree(f'{root}/{unused}', ignore_errors=True)
 
 
 def corrupt(good, bad):
