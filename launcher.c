@@ -874,7 +874,7 @@ static const char *net_wrong(const struct net *n) {
 	for (const struct route *r = n->routes; r && r->to; r++) {
 		struct ip to = ip_read(r->to), via = ip_read(r->via);
 		if (to.prefix < 0 || !to.bits || (r->via && via.bits != to.bits))
-			return "one of its .routes is not from a net, like 10.9.0.0/16, to an address";
+			return "one of its .routes is not to a net like 10.9.0.0/16";
 	}
 	for (int i = 0; n->mac && i < 18; i++)
 		if (i == 17 ? n->mac[i] : i % 3 == 2 ? n->mac[i] != ':' : hex_of(n->mac[i]) < 0)
@@ -2413,6 +2413,16 @@ static void nest_end(union message *m, size_t at) {
 	memcpy(m->bytes + at, &n, sizeof n);
 }
 
+/* What a kind of network is made of, and what that takes. */
+static const struct link_kind {
+	int kind;
+	const char *name, *option;
+} link_kinds[] = {
+	{ NET_BRIDGE, "veth", "CONFIG_VETH" },        { NET_BRIDGE, "bridge", "CONFIG_BRIDGE" },
+	{ NET_MACVLAN, "macvlan", "CONFIG_MACVLAN" }, { NET_IPVLAN, "ipvlan", "CONFIG_IPVLAN" },
+	{ NET_VLAN, "vlan", "CONFIG_VLAN_8021Q" },
+};
+
 /* What is asked about one link. 0 and NULL: nothing is said of that. */
 struct link_op {
 	const char *name;
@@ -2595,6 +2605,12 @@ static int link_ask(int fd, const struct link_op *l, const struct net *n) {
 	union message m;
 	message_link(&m, l, n ? n : &nothing);
 	return net_ask(fd, &m);
+}
+
+/* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
+static int link_known(int fd, const struct link_kind *k) {
+	return link_ask(fd, &(struct link_op){ .name = "probe", .kind = k->name }, NULL) !=
+	       -EOPNOTSUPP;
 }
 
 static int link_remove(int fd, const char *name) {
@@ -4518,14 +4534,25 @@ static void user_of(const struct container *c, const struct image *says, uid_t *
 	*gid = (gid_t)ids[1];
 }
 
+/* Dies of what has failed with -errno; if a kind of link is not known, of what the kernel lacks. */
+static void network_must(int failed, const struct net *n) {
+	const struct link_kind *k = link_kinds;
+	int fd = failed == -EOPNOTSUPP ? net_open() : -1;
+	if (fd >= 0 && !unshare(CLONE_NEWNET)) {
+		close(fd);
+		fd = net_open(); /* of a place where it can be tried */
+	}
+	for (; fd >= 0 && k < link_kinds + LEN(link_kinds); k++)
+		if (k->kind == n->kind && !link_known(fd, k))
+			die("network %s: the kernel has no %s (%s)", n->link, k->name, k->option);
+	must(failed, "network", n->link ? n->link : "");
+}
+
 /*
  * The network that its row says. In: a socket, and the link of the device that it is about, both of
  * outside. What its incarnation before has left it is used again, but for a link that is missing.
  */
 static void construct_network(const struct container *c, int is_new, int outside, int below) {
-	static const char *const made_as[] = {
-		[NET_BRIDGE] = "veth", [NET_MACVLAN] = "macvlan", [NET_IPVLAN] = "ipvlan"
-	};
 	const struct net *n = &c->net;
 	const char *inner = n->kind == NET_DEVICE ? n->link : "eth0";
 	int row = row_number(c), own = net_open(), index = (int)if_nametoindex(inner);
@@ -4548,8 +4575,8 @@ static void construct_network(const struct container *c, int is_new, int outside
 		failed = link_ask(outside, &op, n);
 		message_isolate(&m, name);
 		if (!failed && !n->open) failed = net_ask(outside, &m);
-	} else if (n->kind >= NET_BRIDGE && n->kind < NET_SHARE && !index) {
-		op.kind = made_as[n->kind];
+	} else if ((n->kind == NET_MACVLAN || n->kind == NET_IPVLAN) && !index) {
+		op.kind = n->kind == NET_MACVLAN ? "macvlan" : "ipvlan";
 		failed = link_ask(outside, &op, n);
 		if (!failed) index = (int)if_nametoindex(name);
 	}
@@ -4558,7 +4585,7 @@ static void construct_network(const struct container *c, int is_new, int outside
 		op = (struct link_op){ .name = inner, .index = index, .up = YES };
 		failed = net_configure(own, &op, n, row_ip(n, row, NO), row_ip(n, row, YES));
 	}
-	must(failed, "network", n->link ? n->link : "");
+	network_must(failed, n);
 	close(space);
 	close(own);
 }
@@ -4580,7 +4607,7 @@ static int construct_spaces(const struct container *c, const struct supply *supp
 		below = bridge_make(outside, n->link);
 	else if (is_new && (n->kind == NET_MACVLAN || n->kind == NET_IPVLAN))
 		below = link_wait(n->link, DEVICE_WAIT);
-	must(below < 0 ? below : 0, "network", n->link);
+	network_must(below < 0 ? below : 0, n);
 	if (supply->lease >= 0 &&
 	    (poll(&keeper, 1, DEVICE_WAIT) < 0 ||
 	     packet_receive(supply->lease, scratch, 1, got) < 0 || got[0] < 0))
@@ -6311,6 +6338,18 @@ static const char *knob_here(const struct knob *k, const struct container *c, co
 	return knob_missing(k, probe, c) ? NULL : "no need";
 }
 
+/* Of a row, or a link of the device. */
+static void check_net(const struct container *c, const struct net *n) {
+	char what[24];
+	int fd = net_open();
+	for (const struct link_kind *k = link_kinds; k < link_kinds + LEN(link_kinds); k++) {
+		if (k->kind != n->kind) continue;
+		format(what, sizeof what, "net: %s", k->name);
+		check_print(c, what, n->link, link_known(fd, k) ? "given" : NULL, k->option, NEEDS);
+	}
+	close(fd);
+}
+
 static void check_container(const struct container *c, const char *probe) {
 	static const char zeros[64];
 	char text[32];
@@ -6320,6 +6359,7 @@ static void check_container(const struct container *c, const char *probe) {
 		if (f->need == NEED_USERNS) asked = c->userns == OWN;
 		if (asked) check_print(c, f->name, "yes", here, f->option, f->need);
 	}
+	check_net(c, &c->net);
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		const void *row = k->kind == A_DISK ? (const void *)c->io.max : c;
 		const char *asked = row ? knob_asked(k, row, 0, text) : NULL;
@@ -6355,10 +6395,12 @@ static int ask_check(char **argv) {
 			die("'launcher check' tries what a container needs: it has to be root");
 		cgroup_open(".");
 		for (int i = 0; i < NCONTROLLERS; i++) mkdirat(cgroup.base[i], probe, 0755);
+		if (unshare(CLONE_NEWNET)) die("a network namespace, to try links in: %m");
 	}
 	if (!option('j')) print(CHECK_LINE, "CONTAINER", "KNOB", "ASKED", "STATE", "TAKES");
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c) check_container(c, probe);
+	for (const struct net *n = network.links; n && n->kind && !only; n++) check_net(&kernel, n);
 	for (int i = 0; i < LEN(interfaces) && !checked.config; i++) {
 		int lacks = syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS;
 		check_print(&kernel, interfaces[i].name, "yes", lacks ? "emulated" : "given",
