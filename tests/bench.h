@@ -4,12 +4,14 @@
  */
 #define LOG_SIZE KiB(4)
 
-enum { KEEPER, QUICK, NCONTAINERS };
+enum { KEEPER, QUICK, WIRED, NCONTAINERS };
 
 static const struct container containers[] = {
 	[KEEPER] = { .name = "keeper", .image = "toybox.img", .command = ARGV("sleep", "1000") },
 	[QUICK] = { .name = "quick", .image = "toybox.img", .command = ARGV("date", "+%s.%N"), .after = AFTER(KEEPER),
 		    .cpu = { .max = PERCENT(100) } },
+	[WIRED] = { .name = "wired", .image = "toybox.img", .command = ARGV("date", "+%s.%N"), .after = AFTER(KEEPER),
+		    .cpu = { .max = PERCENT(100) }, .net = BRIDGE("lrbench0") },
 };
 
 static const struct container run = { .name = "run" };
