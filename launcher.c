@@ -73,6 +73,8 @@
 #include <linux/can/netlink.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/genetlink.h>
+#include <linux/nl80211.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <linux/reboot.h>
@@ -2656,6 +2658,37 @@ static const void *attribute(const void *from, size_t *n, int type) {
 	return NULL;
 }
 
+/* Moves the radio of a wlan, which that goes with. nl80211 has a number that is asked for first. */
+static int radio_move(int index, int space) {
+	struct genlmsghdr about = { .cmd = CTRL_CMD_GETFAMILY, .version = 1 };
+	const size_t before = NLMSG_SPACE(sizeof about);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	union message m, answer;
+	uint16_t family = 0;
+	message_begin(&m, GENL_ID_CTRL, 0, &about, sizeof about);
+	m.head.nlmsg_flags = NLM_F_REQUEST;
+	put_text(&m, CTRL_ATTR_FAMILY_NAME, "nl80211");
+	send(fd, &m, m.head.nlmsg_len, 0);
+	ssize_t got = recv(fd, &answer, sizeof answer, 0);
+	size_t n = got > (ssize_t)before ? (size_t)got - before : 0;
+	const void *id = n ? attribute(answer.bytes + before, &n, CTRL_ATTR_FAMILY_ID) : NULL;
+	if (id) memcpy(&family, id, sizeof family);
+	about.cmd = NL80211_CMD_SET_WIPHY_NETNS;
+	message_begin(&m, family, 0, &about, sizeof about);
+	put_number(&m, NL80211_ATTR_IFINDEX, (unsigned)index);
+	put_number(&m, NL80211_ATTR_NETNS_FD, (unsigned)space);
+	int failed = id ? net_ask(fd, &m) : -EINVAL;
+	close(fd);
+	return failed;
+}
+
+/* Moves a link of this namespace to another one, where it has that name. */
+static int device_move(int fd, int index, const char *name, int space) {
+	struct link_op op = { .name = name, .index = index, .space = space };
+	int failed = link_ask(fd, &op, NULL);
+	return failed == -EINVAL ? radio_move(index, space) : failed;
+}
+
 /*
  * Gives the link its addresses and routes, and brings it up. What the policy did not ask for, as
  * IPv6 where a kernel has none, is left out. Returns 0 or -errno.
@@ -4171,12 +4204,13 @@ static int mount_file(int root, const char *path) {
 	struct mount_op file = { DO_NODE, path, NULL, NULL, 0, S_IFREG | 0644 };
 	struct stat st;
 	int failed = path_mkdir(root, parent_of(path));
-	int dir = failed ? -1 : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
+	int dir = failed ? failed : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
 	const char *leaf = strrchr(path, '/') + 1;
+	if (dir < 0) return dir;
 	if (!fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
 		unlinkat(dir, leaf, 0);
-	if (dir >= 0) close(dir);
-	if (!failed) failed = mount_do(root, &file);
+	close(dir);
+	failed = mount_do(root, &file);
 	return failed == -EEXIST ? 0 : failed;
 }
 
@@ -4186,7 +4220,8 @@ static void mount_points(const struct container *c, int root) {
 	struct stat st;
 	int failed = 0;
 	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
-	for (int i = 0; i < LEN(our_files) && !failed; i++) failed = mount_file(root, our_files[i]);
+	for (int i = 0; i < LEN(our_files); i++)
+		mount_file(root, our_files[i]); /* if it has /etc */
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
@@ -4376,8 +4411,10 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 			DO_BIND, our_files[i], path, NULL, MS_PLAIN | MS_RDONLY, 0
 		};
 		format(path, sizeof path, "%s%s", host.work, strrchr(our_files[i], '/'));
-		int failed = mount_do(root, &bind); /* a root that is kept may have removed it */
-		if (failed && failed != -ENOENT) must(failed, "in the container:", our_files[i]);
+		int failed = mount_do(root, &bind);
+		if (failed != -ENOENT && failed != -ENOTDIR &&
+		    failed != -ELOOP) /* it has no place */
+			must(failed, "in the container:", our_files[i]);
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
@@ -4549,15 +4586,15 @@ static void network_must(int failed, const struct net *n) {
 }
 
 /*
- * The network that its row says. In: a socket, and the link of the device that it is about, both of
- * outside. What its incarnation before has left it is used again, but for a link that is missing.
+ * The network that its row says. From outside come: the namespace of the device, a socket in it, and
+ * the link there that it is about. What its incarnation before has left it is used again, but for a link that is missing.
  */
-static void construct_network(const struct container *c, int is_new, int outside, int below) {
+static void construct_network(const struct container *c, int is_new, int device, int outside,
+			      int below) {
 	const struct net *n = &c->net;
 	const char *inner = n->kind == NET_DEVICE ? n->link : "eth0";
 	int row = row_number(c), own = net_open(), index = (int)if_nametoindex(inner);
 	int space = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), failed = own < 0 ? own : 0;
-	u64 patience = now() + DEVICE_WAIT;
 	union message m;
 	char name[16];
 	format(name, sizeof name, "lr-%s", link_part(c->name));
@@ -4565,10 +4602,12 @@ static void construct_network(const struct container *c, int is_new, int outside
 	if (!failed && is_new)
 		failed = link_ask(own, &(struct link_op){ .index = 1, .up = YES }, NULL);
 	must(failed, "network lo", "");
-	if (n->kind == NET_DEVICE && !index) {
-		op = (struct link_op){ .name = n->link, .space = space };
-		while ((failed = link_ask(outside, &op, NULL)) == -ENODEV && now() < patience)
-			poll(NULL, 0, 10); /* it comes later, or back */
+	if (n->kind == NET_DEVICE && !index) { /* it comes later, or back: out there */
+		if (setns(device, CLONE_NEWNET)) die("the network of the device: %m");
+		index = link_wait(n->link, DEVICE_WAIT);
+		failed = index < 0 ? index : device_move(outside, index, n->link, space);
+		if (setns(space, CLONE_NEWNET)) die("the network of the container: %m");
+		index = 0;
 	} else if (n->kind == NET_BRIDGE && !index) {
 		link_remove(outside, name); /* of a namespace that the kernel still clears away */
 		op = (struct link_op){ name, "veth", 0, 0, below, space, inner, YES };
@@ -4596,13 +4635,15 @@ static void construct_network(const struct container *c, int is_new, int outside
  */
 static int construct_spaces(const struct container *c, const struct supply *supply, u64 ids) {
 	const struct net *n = &c->net;
-	int got[MOST_FDS] = { supply->net, supply->users, -1, -1 }, outside = -1, below = 0;
+	int got[MOST_FDS] = { supply->net, supply->users, -1, -1 }, outside = -1, device = -1,
+	    below = 0;
 	if (n->kind == NET_SHARE && supply->net < 0) die("network: there is none to share");
 	int is_own = n->kind != NET_HOST && n->kind != NET_SHARE,
 	    is_new = supply->net < 0 && is_own;
 	struct pollfd keeper = { .fd = supply->lease, .events = POLLIN };
 	u64 owned = is_new && n->kind != NET_DEVICE && ids && c->keep & NET_CAPS ? CLONE_NEWNET : 0;
 	if (n->kind > NET_HOST && is_own) outside = net_open();
+	if (n->kind == NET_DEVICE) device = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (is_new && n->kind == NET_BRIDGE)
 		below = bridge_make(outside, n->link);
 	else if (is_new && (n->kind == NET_MACVLAN || n->kind == NET_IPVLAN))
@@ -4616,7 +4657,7 @@ static int construct_spaces(const struct container *c, const struct supply *supp
 	must(users < 0 && ids ? users : 0, "users of its own (CONFIG_USER_NS)", "");
 	if (got[0] >= 0 ? setns(got[0], CLONE_NEWNET) : is_new && !owned && unshare(CLONE_NEWNET))
 		die("a network namespace (CONFIG_NET_NS): %m");
-	if (is_own) construct_network(c, is_new, outside, below);
+	if (is_own) construct_network(c, is_new, device, outside, below);
 	return users;
 }
 
@@ -4663,9 +4704,8 @@ static struct {
 
 static void keeper_return(const struct nlmsghdr *h) {
 	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
-	struct link_op op = { .name = keeper.name, .index = link->ifi_index };
-	op.space = keeper.outside;
-	if (link->ifi_index != 1) link_ask(keeper.own, &op, NULL);
+	if (link->ifi_index != 1)
+		device_move(keeper.own, link->ifi_index, keeper.name, keeper.outside);
 }
 
 /*
