@@ -4586,8 +4586,8 @@ static void network_must(int failed, const struct net *n) {
 }
 
 /*
- * The network that its row says. From outside come: the namespace of the device, a socket in it, and
- * the link there that it is about. What its incarnation before has left it is used again, but for a link that is missing.
+ * The network that its row says. From outside come: the namespace of the device, a socket in it,
+ * and the link there that it is about. What its incarnation before has left it is used again.
  */
 static void construct_network(const struct container *c, int is_new, int device, int outside,
 			      int below) {
@@ -4635,11 +4635,10 @@ static void construct_network(const struct container *c, int is_new, int device,
  */
 static int construct_spaces(const struct container *c, const struct supply *supply, u64 ids) {
 	const struct net *n = &c->net;
-	int got[MOST_FDS] = { supply->net, supply->users, -1, -1 }, outside = -1, device = -1,
-	    below = 0;
+	int got[MOST_FDS] = { supply->net, supply->users, -1, -1 };
+	int is_own = n->kind != NET_HOST && n->kind != NET_SHARE, outside = -1, device = -1;
+	int is_new = is_own && supply->net < 0, below = 0;
 	if (n->kind == NET_SHARE && supply->net < 0) die("network: there is none to share");
-	int is_own = n->kind != NET_HOST && n->kind != NET_SHARE,
-	    is_new = supply->net < 0 && is_own;
 	struct pollfd keeper = { .fd = supply->lease, .events = POLLIN };
 	u64 owned = is_new && n->kind != NET_DEVICE && ids && c->keep & NET_CAPS ? CLONE_NEWNET : 0;
 	if (n->kind > NET_HOST && is_own) outside = net_open();
@@ -4673,13 +4672,10 @@ static void construct(const struct container *c, const struct image *says,
 	if (unshare(CLONE_NEWCGROUP)) die("a cgroup namespace: %m");
 	if (sethostname(c->name, strlen(c->name))) die("host name: %m");
 	construct_sysctl(c);
-	for (int i = 0; i < 3; i++)
-		if (dup2(supply->stdio[i], i) <
-		    0) /* descriptors 0 to 2 are always open in the parent */
-			die("stdio: %m");
-	if (supply->stdio[1] >
-	    STDERR_FILENO) /* the pipe of the log: /dev/stdout shall open for it */
-		fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
+	for (int i = 0; i < 3; i++) /* descriptors 0 to 2 are always open in the parent */
+		if (dup2(supply->stdio[i], i) < 0) die("stdio: %m");
+	/* The pipe of the log: /dev/stdout shall open for it. */
+	if (supply->stdio[1] > STDERR_FILENO) fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
 	int failed = c->label ? label_set(c->label) : 0;
@@ -4730,11 +4726,11 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 	must(ids && space[1] < 0 ? space[1] : 0, "users of its own (CONFIG_USER_NS)", "");
 	if (!ids && unshare(CLONE_NEWNET)) die("a network namespace (CONFIG_NET_NS): %m");
 	space[0] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	prctl(PR_SET_PDEATHSIG, 0);
+	prctl(PR_SET_NAME, "keeper"); /* who kills all that is called launcher spares it */
 	must(packet_send(line[1], "", 1, space, ids ? 2 : 1), "handing over a network", "");
 	keeper.own = net_open();
 	descriptors_keep((int[]){ keeper.outside, keeper.own, line[1] }, 3);
-	prctl(PR_SET_PDEATHSIG, 0);
-	prctl(PR_SET_NAME, "keeper"); /* who kills all that is called launcher spares it */
 	must(confine(CAP(NET_ADMIN), AS_BOUNDS), "dropping capabilities", "");
 	while (recv(line[1], &byte, 1, 0) > 0)
 		;
@@ -5205,6 +5201,8 @@ static int container_start(const struct container *c, const struct supply *suppl
  * The network of the device itself, and the names of all containers.
  */
 
+enum { LINK_WAIT = 60000 }; /* ms that a link may take to be found, by who waits for it alone */
+
 /* Brings up one link of the device; its bridge and what it is on are there, or come before. */
 static void link_up(int fd, const struct net *n) {
 	char name[32];
@@ -5213,12 +5211,12 @@ static void link_up(int fd, const struct net *n) {
 	struct link_op op = { .name = name, .kind = "vlan" };
 	if (n->kind == NET_BRIDGE)
 		failed = bridge_make(fd, name);
-	else if (n->kind == NET_VLAN && (op.on = link_wait(n->link, DEVICE_WAIT)) > 0)
+	else if (n->kind == NET_VLAN && (op.on = link_wait(n->link, LINK_WAIT)) > 0)
 		failed = link_ask(fd, &op, n);
 	if (failed == -EEXIST) failed = 0;
 	if (failed >= 0 && n->kind != NET_BRIDGE) {
 		on = n->bridge ? bridge_make(fd, n->bridge) : 0;
-		op = (struct link_op){ .index = link_wait(name, DEVICE_WAIT), .up = YES };
+		op = (struct link_op){ .index = link_wait(name, LINK_WAIT), .up = YES };
 		op.master = on < 0 ? 0 : on;
 		failed = op.index < 0
 			     ? op.index
@@ -7329,7 +7327,10 @@ static enum state finish(struct instance *i) {
 static enum state rest(struct instance *i) {
 	if (ports_open(i)) {
 		say("%s: %s", row_of(i)->name, i->note);
-		return finish(i);
+		finish(i);
+		i->resting = YES;
+		i->deadline = now() + SECONDS(5);
+		return IS_BACKING_OFF;
 	}
 	i->wanted = i->half_open = i->resting = NO;
 	i->deadline = i->delay = 0;
