@@ -4196,22 +4196,53 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	return failed ? -EBADMSG : 0;
 }
 
-/* Files that we make, for all containers. */
-static const char our_files[][17] = { "/etc/hosts", "/etc/resolv.conf" };
-
-/* Makes a file that another is mounted on; in the place of a link, which would lead elsewhere. */
+/* Makes a file that another is mounted on. */
 static int mount_file(int root, const char *path) {
 	struct mount_op file = { DO_NODE, path, NULL, NULL, 0, S_IFREG | 0644 };
-	struct stat st;
 	int failed = path_mkdir(root, parent_of(path));
-	int dir = failed ? failed : path_open(root, parent_of(path), O_PATH | O_DIRECTORY);
-	const char *leaf = strrchr(path, '/') + 1;
-	if (dir < 0) return dir;
-	if (!fstatat(dir, leaf, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
-		unlinkat(dir, leaf, 0);
-	close(dir);
-	failed = mount_do(root, &file);
+	if (!failed) failed = mount_do(root, &file);
 	return failed == -EEXIST ? 0 : failed;
+}
+
+/* The row's line of /etc/hosts, or two: whose network it shares, its addresses are. */
+static size_t hosts_line(char *to, size_t size, int row) {
+	const struct net *n = &containers[row].net;
+	char text[40];
+	size_t at = 0;
+	int of = row;
+	for (int i = 0; i < row && n->kind == NET_SHARE; i++)
+		if (!strcmp(containers[i].name, n->link)) of = i;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct ip ip = row_ip(&containers[of].net, of, v6);
+		if (ip.bits)
+			at += format(to + at, size - at, "%s %s\n", ip_text(text, ip),
+				     containers[row].name);
+	}
+	return at;
+}
+
+/*
+ * Writes who has which name, and who resolves the others, for all that share the root: the policy
+ * knows that before any of them runs. A root without /etc has neither; a link there is replaced.
+ */
+static void names_write(int root, uid_t ids) {
+	const char *const *r = network.resolvers;
+	char text[512];
+	int etc = path_open(root, "etc", O_PATH | O_DIRECTORY);
+	for (int file = 0; file < (r ? 2 : 1) && etc >= 0; file++) {
+		const char *name = file ? "resolv.conf" : "hosts";
+		const char *first = file ? "" : "127.0.0.1 localhost\n::1 localhost\n";
+		unlinkat(etc, name, 0);
+		int fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		write(fd, first, strlen(first));
+		for (int row = 0; row < NCONTAINERS && !file; row++)
+			write(fd, text, hosts_line(text, sizeof text, row));
+		for (; file && *r; r++)
+			write(fd, text, format(text, sizeof text, "nameserver %s\n", *r));
+		fchown(fd, ids, ids);
+		close(fd);
+	}
+	close(etc);
 }
 
 /* Makes the places where something will be mounted, for a read-only root takes them no more. */
@@ -4220,8 +4251,6 @@ static void mount_points(const struct container *c, int root) {
 	struct stat st;
 	int failed = 0;
 	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
-	for (int i = 0; i < LEN(our_files); i++)
-		mount_file(root, our_files[i]); /* if it has /etc */
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
@@ -4284,6 +4313,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 		umount2(root, MNT_DETACH);
 		return failed;
 	}
+	names_write(dir, (uid_t)m->ids);
 	mount_points(c, dir);
 	for (int i = 0; i < NCONTAINERS; i++)
 		if (!strcmp(containers[i].image, c->image)) mount_points(&containers[i], dir);
@@ -4405,16 +4435,6 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
 		mount_or_die(
 		    root, &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN, 0 });
-	}
-	for (int i = 0; i < LEN(our_files); i++) {
-		struct mount_op bind = {
-			DO_BIND, our_files[i], path, NULL, MS_PLAIN | MS_RDONLY, 0
-		};
-		format(path, sizeof path, "%s%s", host.work, strrchr(our_files[i], '/'));
-		int failed = mount_do(root, &bind);
-		if (failed != -ENOENT && failed != -ENOTDIR &&
-		    failed != -ELOOP) /* it has no place */
-			must(failed, "in the container:", our_files[i]);
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
@@ -5243,40 +5263,6 @@ static void network_up(void) {
 	close(fd);
 }
 
-/* The row's line of /etc/hosts, or two: whose network it shares, its addresses are. */
-static size_t hosts_line(char *to, size_t size, int row) {
-	const struct net *n = &containers[row].net;
-	char text[40];
-	size_t at = 0;
-	int of = row;
-	for (int i = 0; i < row && n->kind == NET_SHARE; i++)
-		if (!strcmp(containers[i].name, n->link)) of = i;
-	for (int v6 = 0; v6 < 2; v6++) {
-		struct ip ip = row_ip(&containers[of].net, of, v6);
-		if (ip.bits)
-			at += format(to + at, size - at, "%s %s\n", ip_text(text, ip),
-				     containers[row].name);
-	}
-	return at;
-}
-
-/* Names, and who resolves the others, for all containers; nobody but we can change these files. */
-static void our_files_make(void) {
-	const char *const *r = network.resolvers;
-	char path[64], text[512];
-	for (int file = 0; file < LEN(our_files); file++) {
-		format(path, sizeof path, "%s%s", host.work, strrchr(our_files[file], '/'));
-		int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		const char *first = file ? "" : "127.0.0.1 localhost\n::1 localhost\n";
-		write(fd, first, strlen(first));
-		for (int row = 0; row < NCONTAINERS && !file; row++)
-			write(fd, text, hosts_line(text, sizeof text, row));
-		for (; file && r && *r; r++)
-			write(fd, text, format(text, sizeof text, "nameserver %s\n", *r));
-		close(fd);
-	}
-}
-
 /* Removes the links of ours that are left: bridges, and what a killed one had. */
 static void links_clear(void) {
 	int fd = net_open();
@@ -5634,7 +5620,6 @@ static void boot(void) {
 	read_cmdline();
 	load_modules(BOARD_MODULES);
 	network_up();
-	our_files_make();
 	watchdog_open();
 	mount_data();
 	cgroup_open("launcher");
@@ -5677,7 +5662,6 @@ static void prepare_host(const char *verb, const char *cgroup_base) {
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
 		die("a mount namespace: %m");
 	seal();
-	our_files_make();
 	cgroup_open(cgroup_base);
 }
 
