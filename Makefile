@@ -82,6 +82,9 @@ out/images/$(ARCH)/key: FORCE
 	@mkdir -p $(@D)
 	@echo '$(KEY)' | cmp -s - $@ || echo '$(KEY)' >$@
 
+out/images/$(ARCH)/dhcp/root: $(wildcard images/dhcp/*)
+	images/dhcp/build $(ARCH) $@
+
 out/images/$(ARCH)/toybox/root: $(wildcard images/toybox/* images/toybox/etc/*) $(MUSL)
 	images/toybox/build '$(or $(MUSL),$(CC))' $@
 

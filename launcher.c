@@ -4227,17 +4227,20 @@ static size_t hosts_line(char *to, size_t size, int row) {
  */
 static void names_write(int root, uid_t ids) {
 	const char *const *r = network.resolvers;
+	struct stat st;
 	char text[512];
 	int etc = path_open(root, "etc", O_PATH | O_DIRECTORY);
-	for (int file = 0; file < (r ? 2 : 1) && etc >= 0; file++) {
+	for (int file = 0; file < 2 && etc >= 0; file++) {
 		const char *name = file ? "resolv.conf" : "hosts";
 		const char *first = file ? "" : "127.0.0.1 localhost\n::1 localhost\n";
+		int kept = file && !r && !fstatat(etc, name, &st, AT_SYMLINK_NOFOLLOW);
+		if (kept && !S_ISLNK(st.st_mode)) break; /* the image has its own */
 		unlinkat(etc, name, 0);
 		int fd = openat(etc, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		write(fd, first, strlen(first));
 		for (int row = 0; row < NCONTAINERS && !file; row++)
 			write(fd, text, hosts_line(text, sizeof text, row));
-		for (; file && *r; r++)
+		for (; file && r && *r; r++)
 			write(fd, text, format(text, sizeof text, "nameserver %s\n", *r));
 		fchown(fd, ids, ids);
 		close(fd);

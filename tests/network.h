@@ -3,7 +3,7 @@
 #define LOG_SIZE KiB(16)
 
 enum { ALPHA, BETA, OPEN_A, OPEN_B, LONER, OWNER, GUEST, HOSTED, BUS, SPARE, NAKED, NOWHERE, TAKEN, ECHO_ROW, HANDED, SERVER, SHOP,
-       LAZY, EAGER, ADMINISTRATOR, NCONTAINERS };
+       LAZY, EAGER, ADMINISTRATOR, DHCP, NCONTAINERS };
 
 #define ROW(NAME) .name = NAME, .image = "toybox.img", .pids = 16, .cpu.max = PERCENT(100), .stop.signal = SIGKILL, \
 	.backoff.first = MILLISECONDS(50)
@@ -46,6 +46,9 @@ static const struct container containers[] = {
 		.start = ON_CONNECT },
 	[ADMINISTRATOR] = { ROW("admin"), SLEEPS, .net = BRIDGE("lrtest1"), .keep = CAPS(NET_ADMIN, NET_RAW),
 		.may = DEFAULT | PACKET },
+	[DHCP] = { .name = "dhcp", .image = "dhcp.img", .pids = 8, .command = ARGV("udhcpc", "-f", "-i", "lrdhcp0", "-s", "/script"),
+		.restart = ALWAYS, .net = DEVICE("lrdhcp0"), .keep = CAPS(NET_ADMIN, NET_RAW, NET_BIND_SERVICE), .may = DEFAULT | PACKET,
+		.data = LIST(data, { "dhcp", "/var/lib/dhcp" }) },
 };
 
 static const struct container run = {
