@@ -664,7 +664,7 @@ FOLDED void rules_of_ports(const struct container *c, int row) {
 	for (int i = 0; i < NCONTAINERS; i++) {
 		const struct container *of = &containers[i];
 		if (i == row || shares) break;
-		shares = !strcmp(of->name, c->net.link) && of->net.kind != NET_SHARE &&
+		shares = same(of->name, c->net.link) && of->net.kind != NET_SHARE &&
 			 of->net.kind != NET_HOST;
 	}
 	REFUSE(!shares, "a row SHAREs the network of no row above it that has one of its own");
@@ -828,20 +828,13 @@ static struct ip bridge_ip(const char *bridge, int v6) {
 	unsigned row = 0;
 	for (const struct net *n = network.links; n && n->kind; n++) {
 		const char *text = v6 ? n->address6 : n->address;
-		if (n->kind == NET_BRIDGE && text && !strcmp(n->link, bridge)) return ip_read(text);
+		if (n->kind == NET_BRIDGE && text && same(n->link, bridge)) return ip_read(text);
 	}
 	while (row < NCONTAINERS &&
-	       (containers[row].net.kind != NET_BRIDGE || strcmp(containers[row].net.link, bridge)))
+	       (containers[row].net.kind != NET_BRIDGE || !same(containers[row].net.link, bridge)))
 		row++;
 	return v6 ? (struct ip){ 0xfd07ULL << 48 | row, 1, 64, 128 }
 		  : (struct ip){ 0, 0x0a070001ULL | row << 8, 24, 32 };
-}
-
-/* Its place in the table; that of the row `run` is behind all others. */
-static int row_number(const struct container *c) {
-	int row = 0;
-	while (row < NCONTAINERS && c != &containers[row]) row++;
-	return row;
 }
 
 /* The address of a row; on a bridge by default that of the device, and its place from 1 on. */
@@ -4606,6 +4599,13 @@ static void network_must(int failed, const struct net *n) {
 		if (k->kind == n->kind && !link_known(fd, k))
 			die("network %s: the kernel has no %s (%s)", n->link, k->name, k->option);
 	must(failed, "network", n->link ? n->link : "");
+}
+
+/* Its place in the table; that of the row `run` is behind all others. */
+static int row_number(const struct container *c) {
+	int row = 0;
+	while (row < NCONTAINERS && c != &containers[row]) row++;
+	return row;
 }
 
 /*
