@@ -770,16 +770,16 @@ static int hex_of(char c) {
 /* Reads "10.7.0.2/24", "fd07::2/64", or either without a prefix. NULL has no bits. */
 static struct ip ip_read(const char *s) {
 	struct ip ip = { .prefix = -1 }, head = { 0 };
-	int decimal = 0, hex = 0, digits = 0, groups = 0, gap = -1, v4 = NO, in_prefix = NO;
+	int decimal = 0, hex = 0, digits = 0, groups = 0, gap = -1, in_prefix = NO;
+	int v4 = s && strchr(s, '.');
 	for (const char *p = s; p; p++) {
 		int digit = hex_of(*p), end = !*p || *p == '/';
 		if (digit >= 0) {
-			if (digits++ == 4 || (digit > 9 && (v4 || in_prefix))) return head;
-			decimal = decimal * 10 + digit;
+			if (digits++ == 4) return head;
+			decimal = digit > 9 ? 256 : decimal * 10 + digit; /* none has that much */
 			hex = hex * 16 + digit;
 			continue;
 		}
-		v4 |= *p == '.';
 		if (in_prefix) {
 			if (*p || !digits) return head;
 			ip.prefix = decimal;
@@ -794,7 +794,7 @@ static struct ip ip_read(const char *s) {
 			gap = groups;
 			head = ip;
 			ip.high = ip.low = 0;
-		} else if (*p != ':' || p > s) {
+		} else if (*p != ':' || p > s || p[1] != ':') {
 			if (gap != groups || !end) return (struct ip){ 0 };
 		}
 		if (!*p) break;
@@ -2511,7 +2511,7 @@ static void message_isolate(union message *m, const char *name) {
 	nest_end(m, info);
 }
 
-static size_t ip_bytes(uint8_t to[16], struct ip ip) {
+static size_t ip_bytes(uint8_t *to, struct ip ip) {
 	size_t n = (size_t)ip.bits / 8;
 	for (size_t i = 0; i < n; i++)
 		to[i] = (uint8_t)(i + 8 < n ? ip.high >> 8 * (7 - i) : ip.low >> 8 * (n - 1 - i));
