@@ -853,6 +853,11 @@ static const char *link_part(const char *name) {
 	return name + (n > 12 ? n - 12 : 0);
 }
 
+/* Is the gateway on the link of that address? One of IPv6 that is link-local always is. */
+static int gate_near(struct ip gate, struct ip ip) {
+	return (gate.bits == 128 && gate.high >> 54 == 0x3fa) || ip_shares(gate, ip, ip.prefix);
+}
+
 /* What is wrong with the network of a row, or with row -1, and so on, of the device; or NULL. */
 static const char *net_wrong(const struct net *n) {
 	for (int v6 = 0; v6 < 2; v6++) {
@@ -863,7 +868,7 @@ static const char *net_wrong(const struct net *n) {
 			return v6 ? "its .address6 is none of IPv6 with a prefix, like fd07::2/64"
 				  : "its .address is none of IPv4 with a prefix, like 10.7.0.2/24";
 		if (gate && gateway.bits != (v6 ? 128 : 32)) return "its .gateway is no address";
-		if (gate && text && !ip_shares(gateway, ip, ip.prefix))
+		if (gate && text && !gate_near(gateway, ip))
 			return "its .gateway is not in the net of its address";
 	}
 	for (const struct route *r = n->routes; r && r->to; r++) {
@@ -901,12 +906,20 @@ static const char *rows_wrong(int row, int other) {
 static const char *row_wrong(int row) {
 	const struct net *n = &containers[row].net;
 	const char *why = net_wrong(n);
+	for (const struct port *p = containers[row].ports; p && p->port; p++) {
+		struct ip at = ip_read(p->at);
+		if (p->at && (!at.bits || at.prefix >= 0))
+			why = "one of its .ports has an .at that is no address, like 10.0.0.2";
+	}
 	for (int v6 = 0; v6 < 2 && !why && n->kind == NET_BRIDGE; v6++) {
+		const char *gate = v6 ? n->gateway6 : n->gateway;
 		struct ip ip = row_ip(n, row, v6), bridge = bridge_ip(n->link, v6);
 		if (!ip_shares(ip, bridge, bridge.prefix))
 			why = "its address is outside of the net of its bridge";
 		else if (ip_shares(ip, bridge, bridge.bits))
 			why = "it has the address of its bridge";
+		else if (gate && !gate_near(ip_read(gate), ip))
+			why = "its .gateway is not in the net of its address";
 	}
 	for (int other = 0; other <= row && !why; other++) why = rows_wrong(row, other);
 	return why;
