@@ -882,13 +882,19 @@ static const char *net_wrong(const struct net *n) {
 	return n->mac && hex_of(n->mac[1]) & 1 ? "its .mac is that of a group of stations" : NULL;
 }
 
+/* Can't two sockets listen at both? An address of zeros is all of them, as none is. */
+static int ports_meet(const struct port *p, const struct port *q) {
+	struct ip a = ip_read(p->at), b = ip_read(q->at);
+	return p->port == q->port &&
+	       (!(a.high | a.low) || !(b.high | b.low) || ip_shares(a, b, a.bits));
+}
+
 /* What is wrong between it and another row; or NULL. */
 static const char *rows_wrong(int row, int other) {
 	const struct container *a = &containers[row], *b = &containers[other];
 	for (const struct port *p = a->ports; p && p->port; p++)
 		for (const struct port *q = b->ports; q && q->port && q != p; q++)
-			if (p->port == q->port && same(p->at, q->at))
-				return "one of its .ports leads to two places";
+			if (ports_meet(p, q)) return "one of its .ports leads to two places";
 	if (row == other || a->net.kind <= NET_HOST || b->net.kind <= NET_HOST) return NULL;
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct ip ip = row_ip(&a->net, row, v6);
