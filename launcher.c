@@ -2646,8 +2646,8 @@ static int net_each(int fd, int type, void (*visit)(const struct nlmsghdr *)) {
 		ssize_t n = recv(fd, bytes, sizeof bytes, 0);
 		if (n < 0) return -errno;
 		struct nlmsghdr *h = (struct nlmsghdr *)bytes;
-		for (; (size_t)n >= sizeof *h && h->nlmsg_len >= sizeof *h &&
-		       (ssize_t)h->nlmsg_len <= n;
+		for (; n >= (ssize_t)sizeof *h && h->nlmsg_len >= sizeof *h &&
+		       h->nlmsg_len <= (size_t)n;
 		     n -= NLMSG_ALIGN(h->nlmsg_len),
 		     h = (struct nlmsghdr *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len))) {
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) return 0;
