@@ -7223,7 +7223,10 @@ static int ports_open(struct instance *i) {
 		struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
 		struct sockaddr_in at4 = { .sin_family = AF_INET };
 		struct ip ip = ip_read(p[n].at);
-		if (i->ports[n] >= 0) continue;
+		if (i->ports[n] >= 0) {
+			listen(i->ports[n], SOMAXCONN); /* a container may have shut it down */
+			continue;
+		}
 		at.sin6_port = at4.sin_port = htons((uint16_t)p[n].port);
 		ip_bytes(ip.bits == 32 ? (uint8_t *)&at4.sin_addr : at.sin6_addr.s6_addr, ip);
 		int fd = socket(ip.bits == 32 ? AF_INET : AF_INET6,
@@ -7246,10 +7249,6 @@ static int ports_open(struct instance *i) {
 	return failed;
 }
 
-static void ports_close(struct instance *i) {
-	for (int n = 0; n < MOST_PORTS; n++) close_one(&i->ports[n]);
-}
-
 /* Waits for the first client, or does no more: its container has them. */
 static void ports_watch(const struct instance *i, int watched) {
 	for (int n = 0; n < MOST_PORTS; n++)
@@ -7257,6 +7256,12 @@ static void ports_watch(const struct instance *i, int watched) {
 			watch(EPOLL_CTL_ADD, i->ports[n], EPOLLIN, FROM_PORT, i - instances);
 		else if (i->ports[n] >= 0)
 			epoll_ctl(poller, EPOLL_CTL_DEL, i->ports[n], NULL);
+}
+
+/* A child that was just forked may have them open too: see line_close. */
+static void ports_close(struct instance *i) {
+	ports_watch(i, NO);
+	for (int n = 0; n < MOST_PORTS; n++) close_one(&i->ports[n]);
 }
 
 /*
