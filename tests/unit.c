@@ -7,6 +7,7 @@
 #include "tap.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -20,6 +21,9 @@ static struct {
 	int no_filter;       /* prctl pretends to load it */
 	int started;         /* processes so far */
 	int signal;          /* the latest one sent */
+	int no_port;         /* somebody else has it */
+	int bound;           /* ports so far */
+	struct sockaddr_in6 at[2]; /* the latest of them, by their parity */
 	const char *cmdline; /* the file that is opened instead of /proc/cmdline */
 } fake;
 
@@ -66,6 +70,16 @@ static int fake_open(int dir, const char *path, int flags, ...)
 		      flags, mode);
 }
 
+/* No port of the machine is taken: who listens without one gets any that is free. */
+static int fake_bind(int fd, const struct sockaddr *at, socklen_t n)
+{
+	if (at->sa_family == AF_UNIX)
+		return bind(fd, at, n);
+	memcpy(&fake.at[fake.bound++ % 2], at, n);
+	errno = EADDRINUSE;
+	return fake.no_port ? -1 : 0;
+}
+
 /* What launcher.c poisons at its end. */
 static void leave(int code)
 {
@@ -75,6 +89,7 @@ static void leave(int code)
 #define clock_gettime(clock, t) fake_clock(t)
 #define syscall(...) fake_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L)
 #define openat(...) fake_open(__VA_ARGS__)
+#define bind(...) fake_bind(__VA_ARGS__)
 #define prctl(...) (fake.no_filter ? 0 : prctl(__VA_ARGS__))
 #define main launcher_main
 #include "../launcher.c"
@@ -1081,6 +1096,602 @@ static void test_cmdline(void)
 	check(!journal.quiet, "launcher.log=console");
 }
 
+/* -- addresses -- */
+
+static void test_ip_read(void)
+{
+	static const struct {
+		const char *text;
+		int bits, prefix;
+		u64 high, low;
+	} good[] = {
+		{ "10.7.0.2/24", 32, 24, 0, 0x0a070002 },
+		{ "10.7.0.2", 32, -1, 0, 0x0a070002 },
+		{ "0.0.0.0/0", 32, 0, 0, 0 },
+		{ "255.255.255.255/32", 32, 32, 0, 0xffffffff },
+		{ "::", 128, -1, 0, 0 },
+		{ "::/0", 128, 0, 0, 0 },
+		{ "::1", 128, -1, 0, 1 },
+		{ "1::", 128, -1, 1ULL << 48, 0 },
+		{ "fd07::2/64", 128, 64, 0xfd07ULL << 48, 2 },
+		{ "fd07::a:b/128", 128, 128, 0xfd07ULL << 48, 0xa000b },
+		{ "1:2:3:4:5:6:7:8", 128, -1, 0x0001000200030004, 0x0005000600070008 },
+		{ "1:2:3:4:5:6:7:8/127", 128, 127, 0x0001000200030004, 0x0005000600070008 },
+		{ "::2:3:4:5:6:7:8", 128, -1, 0x0000000200030004, 0x0005000600070008 },
+		{ "1::3:4:5:6:7:8", 128, -1, 0x0001000000030004, 0x0005000600070008 },
+		{ "1:2::4:5:6:7:8", 128, -1, 0x0001000200000004, 0x0005000600070008 },
+		{ "1:2:3::5:6:7:8", 128, -1, 0x0001000200030000, 0x0005000600070008 },
+		{ "1:2:3:4::6:7:8", 128, -1, 0x0001000200030004, 0x0000000600070008 },
+		{ "1:2:3:4:5::7:8", 128, -1, 0x0001000200030004, 0x0005000000070008 },
+		{ "1:2:3:4:5:6::8", 128, -1, 0x0001000200030004, 0x0005000600000008 },
+		{ "1:2:3:4:5:6:7::", 128, -1, 0x0001000200030004, 0x0005000600070000 },
+		{ "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128, -1, UINT64_MAX, UINT64_MAX },
+		{ "0abc:00de::f", 128, -1, 0x0abc00de00000000, 0xf },
+	};
+	static const char *const bad[] = {
+		"", "/", "/24", "a", "1", "10.7.0", "10.7.0.2.3", "10.7.0.256", "10.7.0.1000", "10.7.0.12345",
+		"10.7..2", ".10.7.0.2", "10.7.0.2.", "10.7.0.", "10.7.0.2/", "10.7.0.2/33", "10.7.0.2/-1",
+		"10.7.0.2/a", "10.7.0.2/24/", "10.7.0.2/24/8", "10.7.0.2/2.4", "10.7.0.2 ", " 10.7.0.2", "10.7.0.-2",
+		"10.7.0.a", "a.7.0.2", "1a.7.0.2", "10.b.0.2", "0xa.7.0.2", "10:7.0.2", "10.7:0.2", "10.7.0:2",
+		"1:10.7.0.2", "10,7,0,2", "eth0", "localhost",
+		":", ":::", "1:::2", "::1::", "1::2::3", ":1", "1:", ":1::", ":1::2", "::1:", ":1:2:3:4:5:6:7",
+		":1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8:9",
+		"::1:2:3:4:5:6:7:8", "1:2:3:4::5:6:7:8", "1:2:3:4:5:6:7:8::", "12345::", "::12345", "g::",
+		"fd07::2/129", "fd07::2/", "fd07::2/99999", "fd07::2/6a", "fd07::2/:", "fd07::2%1", "[::1]", "::1 ",
+		":/64", "::ffff:10.7.0.2", "::10.7.0.2", "10.7.0.2::",
+	};
+
+	for (int i = 0; i < LEN(good); i++) {
+		struct ip ip = ip_read(good[i].text);
+		check(ip.bits == good[i].bits && ip.prefix == good[i].prefix && ip.high == good[i].high &&
+			      ip.low == good[i].low, "ip_read \"%s\"", good[i].text);
+	}
+	for (int i = 0; i < LEN(bad); i++)
+		check(!ip_read(bad[i]).bits, "ip_read \"%s\": no address", bad[i]);
+	check(!ip_read(NULL).bits, "ip_read: nothing is no address");
+}
+
+static void test_ip_text(void)
+{
+	static const struct {
+		const char *text, *bytes;
+		size_t n;
+	} cases[] = {
+		{ "10.7.0.2", "\x0a\x07\x00\x02", 4 },
+		{ "0.0.0.0", "\0\0\0\0", 4 },
+		{ "255.255.255.255", "\xff\xff\xff\xff", 4 },
+		{ "::", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16 },
+		{ "::1", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16 },
+		{ "1::", "\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16 },
+		{ "fd07::2", "\xfd\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16 },
+		{ "1:2:3:4:5:6:7:8", "\0\1\0\2\0\3\0\4\0\5\0\6\0\7\0\10", 16 },
+		{ "0:2:3:4:5:6:7:8", "\0\0\0\2\0\3\0\4\0\5\0\6\0\7\0\10", 16 },
+		{ "1:2:3:4:5:6:7:0", "\0\1\0\2\0\3\0\4\0\5\0\6\0\7\0\0", 16 },
+		{ "1::4:0:0:7:8", "\0\1\0\0\0\0\0\4\0\0\0\0\0\7\0\10", 16 },
+		{ "1:0:0:4::8", "\0\1\0\0\0\0\0\4\0\0\0\0\0\0\0\10", 16 },
+		{ "0:0:3::", "\0\0\0\0\0\3\0\0\0\0\0\0\0\0\0\0", 16 },
+		{ "abcd:ef01:2345:6789:abcd:ef01:2345:6789",
+		  "\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89", 16 },
+		{ "", "", 0 },
+	};
+	char text[40];
+	uint8_t bytes[16];
+
+	for (int i = 0; i < LEN(cases); i++) {
+		struct ip ip = ip_of((const uint8_t *)cases[i].bytes, cases[i].n);
+		check_number(ip.bits, (long long)cases[i].n * 8, "ip_of: its length");
+		check_string(ip_text(text, ip), cases[i].text, "ip_text: as one writes it");
+		size_t n = ip_bytes(bytes, ip);
+		check_bytes((char *)bytes, n, cases[i].bytes, cases[i].n, "ip_bytes: as they were");
+		ip = ip_read(cases[i].text);
+		n = ip_bytes(bytes, ip);
+		check_bytes((char *)bytes, n, cases[i].bytes, cases[i].n, "ip_read: it reads what is written");
+	}
+}
+
+static void test_ip_shares(void)
+{
+	static const struct {
+		const char *a, *b;
+		int prefix, shares;
+	} cases[] = {
+		{ "10.7.0.2", "10.7.0.3", 24, YES },	  { "10.7.0.2", "10.7.1.2", 24, NO },
+		{ "10.7.0.2", "10.7.1.2", 23, YES },	  { "10.7.0.2", "10.7.0.3", 31, YES },
+		{ "10.7.0.2", "10.7.0.3", 32, NO },	  { "10.7.0.2", "10.7.0.2", 32, YES },
+		{ "10.7.0.2", "138.7.0.2", 1, NO },	  { "10.7.0.2", "202.9.9.9", 0, YES },
+		{ "fd07::2", "fd07::3", 64, YES },	  { "fd07::2", "fd07:0:0:1::2", 64, NO },
+		{ "fd07::2", "fd07:0:0:1::2", 63, YES },  { "fd07::2", "fd07::8000:0:0:2", 64, YES },
+		{ "fd07::2", "fd07::8000:0:0:2", 65, NO }, { "fd07::2", "fd07::3", 127, YES },
+		{ "fd07::2", "fd07::3", 128, NO },	  { "fd07::2", "fd07::2", 128, YES },
+		{ "fd07::2", "7d07::2", 1, NO },	  { "fd07::2", "1::", 0, YES },
+		{ "0.0.0.1", "::1", 0, NO },		  { "10.7.0.2", "::a07:2", 32, NO },
+	};
+
+	for (int i = 0; i < LEN(cases); i++)
+		check(ip_shares(ip_read(cases[i].a), ip_read(cases[i].b), cases[i].prefix) == cases[i].shares,
+		      "ip_shares: %s and %s, %d bits", cases[i].a, cases[i].b, cases[i].prefix);
+}
+
+/* The addresses that rows have, as their line of /etc/hosts says. */
+static void test_row_ip(void)
+{
+	static const struct {
+		int row;
+		const char *line, *what;
+	} cases[] = {
+		{ ALWAYS_UP, "", "a row without a network has no address" },
+		{ FIRST, "10.7.1.3 first\nfd07:0:0:1::3 first\n", "on a bridge, by the places of both" },
+		{ SECOND, "10.44.0.4 second\nfd44::4 second\n", "on one of the device, after its address" },
+		{ ONCE, "10.7.1.77 once\nfd07:0:0:1::5 once\n", "one that the row gives itself" },
+		{ GUEST, "10.7.1.77 guest\nfd07:0:0:1::5 guest\n", "and who shares its network" },
+	};
+	char text[512], got[40];
+
+	for (int i = 0; i < LEN(cases); i++) {
+		text[0] = '\0';
+		hosts_line(text, sizeof text, cases[i].row);
+		check_string(text, cases[i].line, cases[i].what);
+	}
+	check_string(ip_text(got, bridge_ip("br0", NO)), "10.7.1.1", "a bridge has the first of its net");
+	check_string(ip_text(got, bridge_ip("br0", YES)), "fd07:0:0:1::1", "in IPv6 too");
+	check_string(ip_text(got, bridge_ip("br1", NO)), "10.44.0.1", "but for one that the device says");
+	struct ip ip = row_ip(&(struct net)BRIDGE("br1"), row_number(&run), NO);
+	check_string(ip_text(got, ip), "10.44.0.9", "what is run by hand comes after all rows");
+	check_number(ip.prefix, 16, "in the net of the bridge");
+}
+
+/*
+ * -- messages: what we send is what ip(8) of iproute2 6.1 sends for the same, as strace saw it --
+ *
+ * Both are taken apart, so that the order of attributes does not count. What differs is said: "-" is
+ * only in that of ip, "+" only in ours. NAME=VALUE, with the numbers of linux/if_link.h and its like;
+ * 18 is IFLA_LINKINFO, and has .1 the kind, .2 the data of it, .4 and .5 those of a port. A kind is the
+ * same with a NUL and without one, for the kernel as for us.
+ */
+
+static struct parts {
+	char text[32][128];
+	int n;
+} of_ip, ours;
+
+static void part_add(struct parts *p, const char *path, const char *name, const uint8_t *value, size_t n)
+{
+	char *text = p->text[p->n];
+	size_t at = format(text, sizeof *p->text, "%s%s=", path, name);
+
+	if (p->n == LEN(p->text) - 1 || at + 2 * n >= sizeof *p->text) {
+		check(NO, "a message of few and short parts");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		at += format(text + at, sizeof *p->text - at, "%02x", value[i]);
+	p->n++;
+}
+
+static int part_has(const struct parts *p, const char *text)
+{
+	for (int i = 0; i < p->n; i++)
+		if (!strcmp(p->text[i], text))
+			return YES;
+	return NO;
+}
+
+/* Attributes up to the end, each of which has to have a length that fits. */
+static void parts_of_list(struct parts *p, const char *above, const uint8_t *at, const uint8_t *end)
+{
+	struct rtattr a;
+	char path[32];
+
+	while (at < end) {
+		size_t room = (size_t)(end - at);
+		memcpy(&a, at, room < sizeof a ? 0 : sizeof a);
+		if (room < sizeof a || a.rta_len < sizeof a || RTA_ALIGN(a.rta_len) > room) {
+			part_add(p, above, "broken", NULL, 0);
+			return;
+		}
+		const uint8_t *value = at + sizeof a, *last = at + a.rta_len;
+		size_t head = 0, size = (size_t)(last - value);
+		format(path, sizeof path, "%s%s%d", above, *above ? "." : "", a.rta_type & NLA_TYPE_MASK);
+		int is_peer = !strcmp(path, "18.2.1") && part_has(p, "18.1=76657468"); /* of a veth */
+		int holds = !strcmp(path, "18") || !strcmp(path, "18.2") || !strcmp(path, "18.5") || is_peer;
+		if (is_peer)
+			head = sizeof(struct ifinfomsg);
+		if ((!strcmp(path, "18.1") || !strcmp(path, "18.4")) && size && !value[size - 1])
+			size--;
+		if (!holds || head || !size)
+			part_add(p, path, "", value, holds ? head : size);
+		if (holds)
+			parts_of_list(p, path, value + head, last);
+		at += RTA_ALIGN(a.rta_len);
+	}
+}
+
+/* All but the number that ip gives each message. */
+static void parts_of(struct parts *p, const uint8_t *bytes, size_t n)
+{
+	const struct nlmsghdr *h = (const struct nlmsghdr *)bytes;
+	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
+	int is_link = h->nlmsg_type == RTM_NEWLINK || h->nlmsg_type == RTM_DELLINK;
+	size_t size = h->nlmsg_type == RTM_NEWADDR    ? sizeof(struct ifaddrmsg)
+		      : h->nlmsg_type == RTM_NEWROUTE ? sizeof(struct rtmsg)
+						      : sizeof *link;
+
+	p->n = 0;
+	part_add(p, "", "type", bytes + 4, 2);
+	part_add(p, "", "flags", bytes + 6, 2);
+	if (!is_link) {
+		part_add(p, "", "about", (const uint8_t *)link, size);
+	} else {
+		part_add(p, "", "family", (const uint8_t *)link, 4);
+		part_add(p, "", "index", (const uint8_t *)&link->ifi_index, 4);
+		part_add(p, "", "set", (const uint8_t *)&link->ifi_flags, 8);
+	}
+	if (h->nlmsg_len == n)
+		parts_of_list(p, "", bytes + NLMSG_SPACE(size), bytes + n);
+	else
+		part_add(p, "", "length", bytes, 4);
+}
+
+static size_t differ(char *to, size_t size, char sign, const struct parts *a, const struct parts *b)
+{
+	size_t at = 0;
+
+	for (int i = 0; i < a->n; i++)
+		if (!part_has(b, a->text[i]))
+			at += format(to + at, size - at, " %c%s", sign, a->text[i]);
+	return at;
+}
+
+static void check_message(const union message *m, const char *command, const char *hex, const char *want)
+{
+	static _Alignas(8) uint8_t bytes[256];
+	char got[512];
+	size_t n = strlen(hex) / 2, at;
+
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(hex_of(hex[2 * i]) << 4 | hex_of(hex[2 * i + 1]));
+	parts_of(&of_ip, bytes, n);
+	parts_of(&ours, m->bytes, m->head.nlmsg_len);
+	at = differ(got, sizeof got, '-', &of_ip, &ours);
+	at += differ(got + at, sizeof got - at, '+', &ours, &of_ip);
+	got[at] = '\0';
+	for (int i = 0; i < ours.n; i++)
+		for (int k = 0; k < i; k++)
+			if (!strcmp(ours.text[i], ours.text[k]))
+				check(NO, "%s is in the message once", ours.text[i]);
+	check_string(got, want, command);
+}
+
+static void test_message_link(void)
+{
+	enum { BRIDGE_INDEX = 2, ETH0 = 3, WEB = 4, SPACE = 4 };
+#define NET_SAYS .mtu = 1400, .mac = "02:00:00:00:00:77"
+	static const struct {
+		const char *command, *bytes;
+		struct link_op op;
+		struct net net;
+		const char *differs;
+	} cases[] = {
+		{ "ip link add br7 mtu 1400 address 02:00:00:00:00:77 group 1818326382 type bridge",
+		  "5400000010000506badc0a6b00000000000000000000000000000000000000000800040078050000"
+		  "0a000100020000000077000008001b006e75616c0800030062723700100012000a00010062726964"
+		  "67650000",
+		  { .name = "br7", .kind = "bridge" }, BRIDGE("br7", NET_SAYS),
+		  " +18.2=" }, /* no data */
+		{ "ip link add lr-a up master br0 group 1818326382 type veth peer name eth0 netns inner "
+		  "mtu 1400 address 02:00:00:00:00:77",
+		  "8800000010000506badc0a6b000000000000000000000000010000000100000008000a0002000000"
+		  "08001b006e75616c090003006c722d61000000004c0012000800010076657468400002003c000100"
+		  "0000000000000000000000000000000008001c000400000008000400780500000a00010002000000"
+		  "00770000090003006574683000000000",
+		  { "lr-a", "veth", 0, 0, BRIDGE_INDEX, SPACE, "eth0", YES }, BRIDGE("br0", NET_SAYS), "" },
+		{ "ip link add link eth0 name lr-a netns inner group 1818326382 type macvlan mode private",
+		  "6000000010000506badc0a6b000000000000000000000000000000000000000008001c0004000000"
+		  "08001b006e75616c0800050003000000090003006c722d61000000001c0012000b0001006d616376"
+		  "6c616e000c0002000800010001000000",
+		  { .name = "lr-a", .kind = "macvlan", .on = ETH0, .space = SPACE }, MACVLAN("eth0"), "" },
+		{ "ip link add link eth0 name lr-a netns inner mtu 1400 address 02:00:00:00:00:77 "
+		  "group 1818326382 type macvlan mode bridge",
+		  "7400000010000506badc0a6b000000000000000000000000000000000000000008001c0004000000"
+		  "08000400780500000a000100020000000077000008001b006e75616c080005000300000009000300"
+		  "6c722d61000000001c0012000b0001006d6163766c616e000c0002000800010004000000",
+		  { .name = "lr-a", .kind = "macvlan", .on = ETH0, .space = SPACE },
+		  MACVLAN("eth0", .open = YES, NET_SAYS), "" },
+		{ "ip link add link eth0 name lr-a netns inner group 1818326382 type ipvlan mode l2 private",
+		  "6800000010000506badc0a6b000000000000000000000000000000000000000008001c0004000000"
+		  "08001b006e75616c0800050003000000090003006c722d6100000000240012000a0001006970766c"
+		  "616e00001400020006000100000000000600020001000000",
+		  { .name = "lr-a", .kind = "ipvlan", .on = ETH0, .space = SPACE }, IPVLAN("eth0"), "" },
+		{ "ip link add link eth0 name lr-a netns inner group 1818326382 type ipvlan mode l2",
+		  "6800000010000506badc0a6b000000000000000000000000000000000000000008001c0004000000"
+		  "08001b006e75616c0800050003000000090003006c722d6100000000240012000a0001006970766c"
+		  "616e00001400020006000100000000000600020000000000",
+		  { .name = "lr-a", .kind = "ipvlan", .on = ETH0, .space = SPACE },
+		  IPVLAN("eth0", .open = YES), " -18.2.2=0000" }, /* no flags: the default */
+		{ "ip link add link eth0 name eth0.7 group 1818326382 type vlan id 7",
+		  "5400000010000506badc0a6b000000000000000000000000000000000000000008001b006e75616c"
+		  "08000500030000000b000300657468302e3700001800120008000100766c616e0c00020006000100"
+		  "07000000",
+		  { .name = "eth0.7", .kind = "vlan", .on = ETH0 }, VLAN(7, "eth0"), "" },
+		{ "ip link set dev eth0 name eth1 up",
+		  "2c00000010000500badc0a6b00000000000000000300000001000000010000000900030065746831"
+		  "00000000",
+		  { .name = "eth1", .index = ETH0, .up = YES }, BRIDGE("br0"), "" },
+		{ "ip link set dev eth1 name eth0",
+		  "2c00000010000500badc0a6b00000000000000000300000000000000000000000900030065746830"
+		  "00000000",
+		  { .name = "eth0", .index = ETH0 }, BRIDGE("br0"), "" },
+		{ "ip link set dev lo up",
+		  "2000000010000500badc0a6b0000000000000000010000000100000001000000",
+		  { .index = 1, .up = YES }, { 0 }, "" },
+		{ "ip link set dev eth0 mtu 1400 address 02:00:00:00:00:77 up",
+		  "3400000010000500bbdc0a6b00000000000000000300000001000000010000000800040078050000"
+		  "0a0001000200000000770000",
+		  { .index = ETH0, .up = YES }, DEVICE("eth0", NET_SAYS), "" },
+		{ "ip link set dev eth0 netns inner",
+		  "2800000010000500badc0a6b000000000000000003000000000000000000000008001c0004000000",
+		  { .name = "eth0", .space = SPACE }, DEVICE("eth0"),
+		  " -index=03000000 +index=00000000 +3=6574683000" }, /* found by its name */
+		{ "ip link set dev lr-web master br0 up",
+		  "2800000010000500bbdc0a6b000000000000000004000000010000000100000008000a0002000000",
+		  { .index = WEB, .master = BRIDGE_INDEX, .up = YES }, DEVICE("lr-web"), "" },
+		{ "ip link set dev lr-web up type can bitrate 500000",
+		  "5400000010000500bbdc0a6b00000000000000000400000001000000010000003400120007000100"
+		  "63616e00280002002400010020a10700000000000000000000000000000000000000000000000000"
+		  "00000000",
+		  { .index = WEB, .up = YES }, DEVICE("lr-web", .bitrate = 500000), "" },
+	};
+	union message m;
+
+	for (int i = 0; i < LEN(cases); i++) {
+		message_link(&m, &cases[i].op, &cases[i].net);
+		check_message(&m, cases[i].command, cases[i].bytes, cases[i].differs);
+	}
+	message_link(&m, &(struct link_op){ .name = "can0", .space = SPACE },
+		     &(struct net)DEVICE("can0", .bitrate = 500000));
+	parts_of(&ours, m.bytes, m.head.nlmsg_len);
+	check(part_has(&ours, "28=04000000") && ours.n == 7, "a bus gets its bitrate only as it comes up");
+}
+
+static void test_messages(void)
+{
+	enum { WEB = 8 };
+	union message m;
+	const struct ip none = { 0 }, all = { .bits = 32 }, all6 = { .bits = 128 };
+
+	/* Found by its name. */
+	message_remove(&m, "lr-web");
+	check_message(&m, "ip link del dev lr-web",
+		      "2000000011000500bbdc0a6b0000000000000000040000000000000000000000",
+		      " -index=04000000 +index=00000000 +3=6c722d77656200");
+	message_remove(&m, NULL);
+	check_message(&m, "ip link del group 1818326382",
+		      "2800000011000500bbdc0a6b000000000000000000000000000000000000000008001b006e75616c", "");
+	message_isolate(&m, "lr-web");
+	check_message(&m, "ip link set dev lr-web type bridge_slave isolated on",
+		      "4000000010000500bbdc0a6b00000000000000000800000000000000000000002000120010000400"
+		      "6272696467655f736c6176650c0005000500210001000000",
+		      " -index=08000000 -18.4=6272696467655f736c617665 +index=00000000 +3=6c722d77656200"
+		      " +18.4=627269646765"); /* which the kernel does not read: it asks the port */
+	message_address(&m, WEB, ip_read("10.7.0.2/24"));
+	check_message(&m, "ip address replace 10.7.0.2/24 dev lr-web",
+		      "2800000014000505bbdc0a6b000000000218000008000000080002000a070002080001000a070002", "");
+	message_address(&m, WEB, ip_read("fd07::2/64"));
+	check_message(&m, "ip address replace fd07::2/64 dev lr-web nodad",
+		      "4000000014000505bbdc0a6b000000000a4002000800000014000200fd0700000000000000000000"
+		      "0000000214000100fd070000000000000000000000000002", "");
+	message_route(&m, WEB, all, ip_read("10.7.0.1"));
+	check_message(&m, "ip route replace default via 10.7.0.1 dev lr-web",
+		      "2c00000018000505bbdc0a6b0000000002000000fe03000100000000080005000a07000108000400"
+		      "08000000", "");
+	message_route(&m, WEB, ip_read("10.99.0.0/16"), ip_read("10.7.0.9"));
+	check_message(&m, "ip route replace 10.99.0.0/16 via 10.7.0.9 dev lr-web",
+		      "3400000018000505bbdc0a6b0000000002100000fe03000100000000080001000a63000008000500"
+		      "0a0700090800040008000000", "");
+	message_route(&m, WEB, ip_read("10.9.0.0/16"), none);
+	check_message(&m, "ip route replace 10.9.0.0/16 dev lr-web",
+		      "2c00000018000505bbdc0a6b0000000002100000fe03fd0100000000080001000a09000008000400"
+		      "08000000", "");
+	message_route(&m, WEB, all6, ip_read("fd07::1"));
+	check_message(&m, "ip -6 route replace default via fd07::1 dev lr-web",
+		      "4c00000018000505bbdc0a6b000000000a000000fe03000100000000140001000000000000000000"
+		      "000000000000000014000500fd0700000000000000000000000000010800040008000000",
+		      " -1=00000000000000000000000000000000"); /* ::, of which no bit counts */
+	message_route(&m, WEB, ip_read("fd09::/32"), none);
+	check_message(&m, "ip -6 route replace fd09::/32 dev lr-web",
+		      "3800000018000505bbdc0a6b000000000a200000fe0300010000000014000100fd09000000000000"
+		      "00000000000000000800040008000000", "");
+	message_route(&m, WEB, ip_read("fd09::/32"), ip_read("fd07::9"));
+	check_message(&m, "ip -6 route replace fd09::/32 via fd07::9 dev lr-web",
+		      "4c00000018000505bbdc0a6b000000000a200000fe0300010000000014000100fd09000000000000"
+		      "000000000000000014000500fd0700000000000000000000000000090800040008000000", "");
+}
+
+/* The bytes, in front of memory that nobody may touch. */
+static const uint8_t *at_the_edge(const void *bytes, size_t n)
+{
+	static uint8_t *edge;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (!edge) {
+		uint8_t *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (pages == MAP_FAILED || mprotect(pages + page, page, PROT_NONE))
+			abort();
+		edge = pages + page;
+	}
+	memcpy(edge - n, bytes, n);
+	return edge - n;
+}
+
+static void test_attribute(void)
+{
+	union message m;
+	const struct ifinfomsg about = { 0 };
+	size_t head = NLMSG_SPACE(sizeof about), n, outside = 0, found = 0;
+
+	message_begin(&m, RTM_NEWLINK, 0, &about, sizeof about);
+	put_text(&m, 3, "web");
+	size_t nest = nest_begin(&m, NLA_F_NESTED | 18);
+	put_text(&m, 1, "veth");
+	nest_end(&m, nest);
+	message_put(&m, 5, "123", 3);
+	size_t all = m.head.nlmsg_len - head, last = all - 8;
+	const uint8_t *list = m.bytes + head, *p, *edge;
+	n = all;
+	p = attribute(list, &n, 3);
+	check_bytes((const char *)p, p ? n : 0, "web", 4, "attribute: the first");
+	n = all;
+	p = attribute(list, &n, 5);
+	check_bytes((const char *)p, p ? n : 0, "123", 3, "attribute: the last, and its own length");
+	n = all;
+	p = attribute(list, &n, 18);
+	p = p ? attribute(p, &n, 1) : NULL;
+	check_bytes((const char *)p, p ? n : 0, "veth", 5, "attribute: one in another, whatever its flags");
+	n = all;
+	check(!attribute(list, &n, 1) && !n, "attribute: one that only another holds is not there");
+	n = 0;
+	check(!attribute(list, &n, 3) && !n, "attribute: none in nothing");
+
+	for (size_t size = 0; size < all; size++) { /* cut short anywhere */
+		edge = at_the_edge(list, size);
+		n = size;
+		p = attribute(edge, &n, 5);
+		outside += p && (p < edge || p + n > edge + size);
+		found += !!p;
+	}
+	check(!outside && found == 1, "attribute: of a list that is cut, only what is whole");
+	outside = found = 0;
+	for (unsigned lie = 0; lie <= UINT16_MAX; lie += lie < 64 || lie > UINT16_MAX - 64 ? 1 : 61) {
+		uint8_t bytes[128];
+		unsigned short length = (unsigned short)lie;
+		memcpy(bytes, list, all);
+		memcpy(bytes + last, &length, sizeof length);
+		edge = at_the_edge(bytes, all);
+		n = all;
+		p = attribute(edge, &n, 5);
+		outside += p && (p < edge || p + n > edge + all);
+		found += !!p;
+		memcpy(bytes, &length, sizeof length); /* now all that follows is elsewhere */
+		edge = at_the_edge(bytes, all);
+		n = all;
+		p = attribute(edge, &n, 5);
+		outside += p && (p < edge || p + n > edge + all);
+	}
+	check(!outside && found == 5, "attribute: a length that lies leads nowhere");
+}
+
+static int kernel[2]; /* ours; what we are for it */
+
+static void kernel_says(const void *bytes, size_t n)
+{
+	if (send(kernel[0], bytes, n, 0) != (ssize_t)n)
+		check(NO, "an answer of the kernel");
+}
+
+static void kernel_open(void)
+{
+	const struct timeval patience = { .tv_sec = 10 };
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, kernel) ||
+	    setsockopt(kernel[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience))
+		check(NO, "a socket instead of the kernel");
+}
+
+static void kernel_close(void)
+{
+	close(kernel[0]);
+	close(kernel[1]);
+}
+
+static void test_net_ask(void)
+{
+	union message m, asked;
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr body;
+	} answer = { { sizeof answer, NLMSG_ERROR, 0, 0, 0 }, { .error = 0 } };
+
+	kernel_open();
+	message_remove(&m, "lr-web");
+	kernel_says(&answer, sizeof answer);
+	check_number(net_ask(kernel[1], &m), 0, "net_ask: done");
+	ssize_t n = recv(kernel[0], &asked, sizeof asked, MSG_DONTWAIT);
+	check(n == (ssize_t)m.head.nlmsg_len && !memcmp(&asked, &m, (size_t)n), "net_ask: the message, once");
+	answer.body.error = -EEXIST;
+	kernel_says(&answer, sizeof answer);
+	check_number(net_ask(kernel[1], &m), -EEXIST, "net_ask: refused");
+	answer.head.nlmsg_type = NLMSG_DONE;
+	kernel_says(&answer, sizeof answer);
+	check_number(net_ask(kernel[1], &m), -EPROTO, "net_ask: no answer to what was asked");
+	kernel_close();
+	check(net_ask(-1, &m) == -EBADF, "net_ask: nobody to ask");
+}
+
+static struct {
+	unsigned seen[16];
+	int n;
+} dump;
+
+static void dump_visit(const struct nlmsghdr *h)
+{
+	if (dump.n < LEN(dump.seen))
+		dump.seen[dump.n++] = h->nlmsg_seq;
+}
+
+/* A packet of messages that have these lengths, of which the first has that number, and so on. */
+static size_t dump_packet(uint8_t *to, unsigned number, const unsigned *lengths)
+{
+	size_t at = 0;
+
+	for (; *lengths; lengths++) {
+		struct nlmsghdr h = { *lengths, RTM_NEWLINK, NLM_F_MULTI, number++, 0 };
+		memcpy(to + at, &h, sizeof h);
+		at += NLMSG_ALIGN(*lengths);
+	}
+	return at;
+}
+
+static void test_net_each(void)
+{
+	static _Alignas(8) uint8_t packet[16400];
+	const struct nlmsghdr done = { sizeof done, NLMSG_DONE, NLM_F_MULTI, 99, 0 };
+	union message asked;
+
+	kernel_open();
+	size_t n = dump_packet(packet, 1, (unsigned[]){ 32, 33, 16, 0 });
+	memcpy(packet + n, &done, sizeof done);
+	dump_packet(packet + n + sizeof done, 98, (unsigned[]){ 16, 0 });
+	kernel_says(packet, n - 16);
+	kernel_says(packet + n - 16, 16 + sizeof done + 16);
+	dump.n = 0;
+	check_number(net_each(kernel[1], RTM_GETLINK, dump_visit), 0, "net_each: to its end");
+	check(dump.n == 3 && dump.seen[0] == 1 && dump.seen[1] == 2 && dump.seen[2] == 3,
+	      "net_each: all of two packets, in order, and none behind the end");
+	recv(kernel[0], &asked, sizeof asked, MSG_DONTWAIT);
+	check(asked.head.nlmsg_type == RTM_GETLINK && asked.head.nlmsg_flags == (NLM_F_REQUEST | NLM_F_DUMP),
+	      "net_each: it asks for all of them");
+
+	static const unsigned lies[] = { 33, 17, 15, 1, 0x7fffffff, 0xfffffff0, UINT32_MAX };
+	for (int i = 0; i < LEN(lies); i++) {
+		n = dump_packet(packet, 1, (unsigned[]){ 16, 32, 0 });
+		memcpy(packet + 16, &lies[i], sizeof lies[i]);
+		kernel_says(packet, i ? 32 : n); /* the one that lies is the last, or longer than it is */
+		kernel_says(&done, sizeof done);
+		dump.n = 0;
+		int failed = net_each(kernel[1], RTM_GETLINK, dump_visit);
+		check(!failed && dump.n == 1, "net_each: a message of %u bytes in a packet of %d is left", lies[i],
+		      i ? 32 : 48);
+	}
+	/* The largest packet that it takes, and one byte of padding that is not there. */
+	n = dump_packet(packet, 1, (unsigned[]){ 16, 16384 - 16 - 1, 0 }) - 1;
+	kernel_says(packet, n);
+	kernel_says(&done, sizeof done);
+	dump.n = 0;
+	check(!net_each(kernel[1], RTM_GETLINK, dump_visit) && dump.n == 2, "net_each: a packet of 16383 bytes");
+	kernel_close();
+	check_number(net_each(-1, RTM_GETLINK, dump_visit), -EBADF, "net_each: nobody to ask");
+}
+
 /* -- the life of an instance -- */
 
 /* A cgroup of ordinary files: what is written can be read back. */
@@ -1156,14 +1767,19 @@ static void instances_reset(void)
 		}
 		close_one(&i->orders);
 		close_one(&i->line);
+		close_one(&i->net);
+		close_one(&i->users);
+		ports_close(i);
 		*i = (struct instance){ .state = IS_DONE,
-					.root = i->root,
+					.root = i->root, .home = i->home,
+					.net = -1, .users = -1, .lease = -1,
+					.ports = { -1, -1, -1, -1, -1, -1, -1, -1 },
 					.log = { i->log[0], i->log[1] },
 					.orders = -1, .line = -1, .notify = i->notify };
 	}
 	ending = 0;
 	end_by = budget_at = 0;
-	fake.no_process = fake.signal = 0;
+	fake.no_process = fake.no_port = fake.signal = 0;
 	fake.time += 1000000;
 }
 
@@ -1174,7 +1790,8 @@ static int step(struct instance *i, char letter)
 		       : letter == 't'	     ? i->deadline != 0
 		       : letter == 'l'	     ? i->look != 0
 		       : letter == 'r'	     ? i->state == IS_STARTING || i->state == IS_UP
-		       : letter == 'z'	     ? i->state == IS_UP
+		       : letter == 'z' || letter == 'q' ? i->state == IS_UP
+		       : letter == 'c'	     ? i->state == IS_LISTENING
 					     : 1;
 	int started = fake.started, busy = i->task.pid && !strchr("xf", letter);
 	enum state before = i->state;
@@ -1201,6 +1818,16 @@ static int step(struct instance *i, char letter)
 		happen(i, ON_READY);
 	} else if (letter == 'z') {
 		set_paused(i, !i->paused);
+	} else if (letter == 'c') { /* a client connects */
+		happen(i, ON_START);
+	} else if (letter == 'q') { /* it is quiet: no client for long */
+		int pair[2];
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) || dup2(pair[0], i->orders) < 0 ||
+		    send(pair[1], "", 1, 0) != 1)
+			check(NO, "word from inside");
+		close(pair[0]);
+		close(pair[1]);
+		on_inside(i);
 	}
 	if (fake.started != started && (busy || (before != IS_WAITING && before != IS_UNPACKING)))
 		check(NO, "'%c' in the state %s starts a process", letter, state_names[before]);
@@ -1217,6 +1844,18 @@ static const char *wrong(const struct instance *i)
 		    i->state == IS_PARKED;
 	int watched = c->health.every && i->state == IS_UP && !i->paused;
 
+	int listens = 0, ports = 0;
+
+	for (const struct port *p = c->ports; p && p->port; p++)
+		listens += i->ports[ports++] >= 0;
+	if (listens != ports && (active || i->state == IS_LISTENING))
+		return "a port where nobody listens";
+	if (listens && i->state == IS_DONE)
+		return "at rest, and it listens";
+	if (rests(i) && (i->net >= 0 || i->users >= 0))
+		return "at rest, and it has a network";
+	if (i->state == IS_LISTENING && (c->start != ON_CONNECT || i->wanted || i->resting))
+		return "it listens, and is wanted, or shall not";
 	if (!!i->task.pid != active)
 		return active ? "a state without its task" : "a task without its state";
 	if (i->root->unpacker == i && i->state != IS_UNPACKING && i->state != IS_STOPPING)
@@ -1262,6 +1901,7 @@ static const char *ends_well(struct instance *i, const char *history)
 	static const char onwards[NSTATES] = {
 		[IS_WAITING] = 'g',  [IS_UNPACKING] = 'x', [IS_STARTING] = 'e',
 		[IS_STOPPING] = 'x', [IS_BACKING_OFF] = 't',   [IS_PARKED] = 't', [IS_DONE] = 'S',
+		[IS_LISTENING] = 'c',
 	};
 	const char *bad = play(i, history);
 
@@ -1298,7 +1938,9 @@ static const char *walk(struct instance *i, char *history, int depth, int most)
 	histories++;
 	if (!bad)
 		bad = ends_well(i, history);
-	for (const char *letter = row_of(i)->ready ? "SPgexftrlz" : "SPgnexft"; *letter && !bad && depth < most; letter++) {
+	for (const char *letter = row_of(i)->ready  ? "SPgexftrlz"
+				  : row_of(i)->idle ? "SPgexftcq"
+						    : "SPgnexft"; *letter && !bad && depth < most; letter++) {
 		history[depth] = *letter;
 		history[depth + 1] = '\0';
 		bad = walk(i, history, depth + 1, most);
@@ -1483,6 +2125,184 @@ static void test_due(void)
 	instances_reset();
 }
 
+/* Does the loop see that somebody is at a port of that row? It is somebody who waits at fd. */
+static int client_seen(int row, int fd, struct epoll_event *seen)
+{
+	struct pollfd client = { .fd = fd, .events = POLLIN };
+	struct epoll_event events[64];
+
+	check_number(poll(&client, 1, 10000), 1, "a client is there");
+	int n = epoll_wait(poller, events, LEN(events), 0);
+	for (*seen = (struct epoll_event){ 0 }; n-- > 0;)
+		if (events[n].data.u64 == ((u64)FROM_PORT << 32 | (unsigned)row))
+			*seen = events[n];
+	return !!seen->events;
+}
+
+/* Somebody connects to the socket, whatever port it has. */
+static int client_of(int fd)
+{
+	struct sockaddr_in6 at;
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	socklen_t n = sizeof at;
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (getsockname(fd, (struct sockaddr *)&at, &n))
+		check(NO, "the port of a row");
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = at.sin6_port; /* where that of IPv4 is, too */
+	check(!connect(client, (struct sockaddr *)&to, sizeof to), "a client connects");
+	return client;
+}
+
+static void test_listening(void)
+{
+	struct instance *i = &instances[LAZY];
+	struct epoll_event seen;
+	int others = 0;
+
+	instances_reset();
+	host.only = "lazy";
+	start_all();
+	host.only = "nobody";
+	check_state(LAZY, IS_LISTENING, "ON_CONNECT: at the boot it listens");
+	for (int row = 0; row < NCONTAINERS; row++)
+		others += row != LAZY && instances[row].state != IS_DONE;
+	check_number(others, 0, "and what is left out does not");
+	check(is_ready(i), "who comes after it does not wait for its first client");
+	check_number(next_due(0), -1, "nor does the loop for a time");
+
+	int client = client_of(i->ports[1]);
+	check(client_seen(LAZY, i->ports[1], &seen), "the loop sees a client of any port");
+	dispatch(&seen);
+	check_state(LAZY, IS_WAITING, "who starts it");
+	for (const char *letter = "gxe"; *letter; letter++)
+		step(i, *letter);
+	check_state(LAZY, IS_UP, "and it comes up");
+	check(!client_seen(LAZY, i->ports[1], &seen), "from then on clients are not the loop's");
+	step(i, 'q');
+	check_state(LAZY, IS_STOPPING, "without clients for long it is stopped");
+	check_number(fake.signal, SIGTERM, "in order");
+	step(i, 'x');
+	check_state(LAZY, IS_LISTENING, "and listens again");
+	check_number(i->restarts, 0, "which is no restart");
+	check(client_seen(LAZY, i->ports[1], &seen), "who connected while it was stopped is not lost");
+	close(client);
+
+	play(i, "Sgxe");
+	shutdown(i->ports[0], SHUT_RDWR);
+	step(i, 'q');
+	step(i, 'x');
+	client = client_of(i->ports[0]);
+	check(client_seen(LAZY, i->ports[0], &seen), "a port that the container has shut down listens again");
+	close(client);
+
+	int elsewhere = dup(i->ports[0]); /* as in a child that was just forked */
+	step(i, 'P');
+	check_state(LAZY, IS_DONE, "a stop ends the listening");
+	check(i->ports[0] < 0 && i->ports[1] < 0, "and closes the ports");
+	client = client_of(elsewhere);
+	check(!client_seen(LAZY, elsewhere, &seen), "whoever else has them open");
+	close(client);
+	close(elsewhere);
+	play(i, "Sgxeqx");
+	ending = 1;
+	settle();
+	check(all_done(), "at the end nobody listens");
+	instances_reset();
+}
+
+static void test_resting(void)
+{
+	struct instance *i = &instances[LAZY];
+
+	play(i, "SgxeqS");
+	step(i, 'x');
+	check_state(LAZY, IS_WAITING, "a start while it goes to rest: it does not");
+	play(i, "SgxeqP");
+	step(i, 'x');
+	check_state(LAZY, IS_DONE, "a stop while it goes to rest: it does not listen");
+	play(i, "Sgxeqf");
+	check_state(LAZY, IS_LISTENING, "going to rest with a failure is going to rest");
+	play(i, "Sgxef");
+	check_state(LAZY, IS_BACKING_OFF, "a failure waits");
+	step(i, 't');
+	check_state(LAZY, IS_WAITING, "for a restart, and not for a client");
+	play(i, "Sgxe");
+	fake.time += 1000;
+	step(i, 'x');
+	check_state(LAZY, IS_LISTENING, "a success waits for the next client");
+	play(i, "Sgxex");
+	check_state(LAZY, IS_BACKING_OFF, "but a soon one, that may have served nobody, later");
+	step(i, 't');
+	check_state(LAZY, IS_LISTENING, "then for a client");
+	check_number(i->restarts, 0, "and not for a restart");
+	play(i, "Sgxe");
+	fake.no_port = YES;
+	ports_close(i);
+	step(i, 'q');
+	step(i, 'x');
+	check_state(LAZY, IS_DONE, "a port that can't be had any more is the end of it");
+	check(strstr(i->note, "port 80: ") != NULL, "and it says so");
+	play(i, "S");
+	fake.no_port = YES;
+	step(i, 'g');
+	check_state(LAZY, IS_BACKING_OFF, "one that is not free yet is tried later");
+	check(strstr(i->note, "port 80: ") != NULL, "and says so");
+	instances_reset();
+}
+
+static void test_ports(void)
+{
+	static const uint8_t local[] = { 127, 0, 0, 1 };
+
+	fake.bound = 0;
+	play(&instances[LAZY], "Sg");
+	const struct sockaddr_in *second = (const struct sockaddr_in *)&fake.at[1];
+	check_number(fake.bound, 2, "each of .ports is bound once");
+	check(ntohs(fake.at[0].sin6_port) == 80 && ntohs(second->sin_port) == 81, "to its number");
+	check(fake.at[0].sin6_family == AF_INET ||
+		      !memcmp(&fake.at[0].sin6_addr, &in6addr_any, sizeof in6addr_any),
+	      "without an .at to all addresses");
+	check(second->sin_family == AF_INET && !memcmp(&second->sin_addr, local, 4),
+	      "with one to that");
+	instances_reset();
+}
+
+/* A row that shares a network waits for it, and keeps it as long as it needs it. */
+static void test_share(void)
+{
+	struct instance *home = &instances[ONCE], *guest = &instances[GUEST];
+
+	play(&instances[LAZY], "Sgxeqx"); /* of the same image */
+	step(guest, 'S');
+	settle();
+	check_state(GUEST, IS_WAITING, "SHARE: the row waits for the other's network");
+	guest->impatient = YES;
+	check(waits_for(guest) == home, "however impatient it is");
+	for (const char *letter = "Sgx"; *letter; letter++)
+		step(home, *letter);
+	home->task.pid = getpid(); /* one that has namespaces */
+	step(home, 'e');
+	check(home->net >= 0, "who is up has one, over restarts");
+	step(guest, 'g');
+	check_state(GUEST, IS_UNPACKING, "and who shares it can start");
+	step(guest, 'x');
+	guest->task.pid = getpid();
+	step(guest, 'e');
+	check_state(GUEST, IS_UP, "and come up");
+	check_number(guest->net, -1, "without one of its own");
+	step(home, 'P');
+	step(home, 'x');
+	check_state(ONCE, IS_DONE, "the other can stop");
+	check(home->net >= 0, "its network stays with who shares it");
+	step(guest, 'P');
+	step(guest, 'x');
+	check_number(home->net, -1, "and goes with the last of them");
+	check(!guest->root->unpacked, "as does a root: who only listens needs none");
+	instances_reset();
+}
+
 /* -- the control socket -- */
 
 /* Sends a packet as a client, serves it, and returns what comes back. */
@@ -1604,6 +2424,15 @@ int main(void)
 	test_knobs();
 	test_environment();
 	test_cmdline();
+	test_ip_read();
+	test_ip_text();
+	test_ip_shares();
+	test_row_ip();
+	test_message_link();
+	test_messages();
+	test_attribute();
+	test_net_ask();
+	test_net_each();
 
 	journal.fd = open("/dev/null", O_WRONLY);
 	format(host.work, sizeof host.work, "%s", place);
@@ -1622,6 +2451,10 @@ int main(void)
 	test_stop();
 	test_order();
 	test_due();
+	test_listening();
+	test_resting();
+	test_ports();
+	test_share();
 	test_control();
 	tree_empty(top);
 	check(!rmdir(place), "nothing is left behind");

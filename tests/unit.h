@@ -1,7 +1,14 @@
-/* The policy of the unit tests: one row for each kind of restart, a pair that shares an image. */
+/*
+ * The policy of the unit tests: one row for each kind of restart, pairs that share an image
+ * and a network, one that starts ON_CONNECT.
+ */
 #define LOG_SIZE KiB(1)
 
-enum { ALWAYS_UP, FIRST, SECOND, ONCE, WATCHED, NCONTAINERS };
+enum { ALWAYS_UP, FIRST, SECOND, ONCE, WATCHED, LAZY, GUEST, NCONTAINERS };
+
+static const struct network network = {
+	.links = LIST(net, DEVICE("eth0"), BRIDGE("br1", "10.44.0.1/16", .address6 = "fd44::1/64")),
+};
 
 static const struct container containers[] = {
 	[ALWAYS_UP] = {
@@ -17,6 +24,7 @@ static const struct container containers[] = {
 		.image = "shared.img",
 		.command = ARGV("b"),
 		.memory = { .max = MiB(8) },
+		.net = BRIDGE("br0"),
 		.restart = ON_FAILURE,
 	},
 	[SECOND] = {
@@ -24,12 +32,14 @@ static const struct container containers[] = {
 		.image = "shared.img",
 		.command = ARGV("c"),
 		.after = AFTER(FIRST),
+		.net = BRIDGE("br1"),
 		.restart = ON_FAILURE,
 	},
 	[ONCE] = {
 		.name = "once",
 		.image = "once.img",
 		.command = ARGV("d"),
+		.net = BRIDGE("br0", "10.7.1.77/24"),
 		.stop = { .signal = SIGKILL },
 	},
 	[WATCHED] = {
@@ -38,6 +48,23 @@ static const struct container containers[] = {
 		.command = ARGV("e"),
 		.ready = NOTIFY,
 		.health = { .every = SECONDS(10) },
+		.restart = ON_FAILURE,
+	},
+	[LAZY] = {
+		.name = "lazy",
+		.image = "lazy.img",
+		.command = ARGV("f"),
+		.ports = LIST(port, { 80, .to = 80 }, { 81, .to = 81, .at = "127.0.0.1" }),
+		.start = ON_CONNECT,
+		.idle = SECONDS(10),
+		.restart = ON_FAILURE,
+	},
+	[GUEST] = {
+		.name = "guest",
+		.image = "lazy.img",
+		.command = ARGV("g"),
+		.after = AFTER(ONCE),
+		.net = SHARE("once"),
 		.restart = ON_FAILURE,
 	},
 };
