@@ -4661,9 +4661,11 @@ static void construct_network(const struct container *c, int is_new, int device,
 		failed = link_ask(outside, &op, n);
 		if (!failed) index = (int)if_nametoindex(name);
 	}
-	if (!index) index = (int)if_nametoindex(inner);
+	int named = (int)if_nametoindex(inner);
 	if (!failed && n->kind >= NET_BRIDGE && n->kind < NET_SHARE) {
-		op = (struct link_op){ .name = inner, .index = index, .up = YES };
+		/* One that is up can't be given a name, not even its own, before Linux 6.2. */
+		op = (struct link_op){ named ? NULL : inner, .index = named ? named : index };
+		op.up = YES;
 		failed = net_configure(own, &op, n, row_ip(n, row, NO), row_ip(n, row, YES));
 	}
 	network_must(failed, n);
