@@ -2621,16 +2621,17 @@ static int link_ask(int fd, const struct link_op *l, const struct net *n) {
 	return net_ask(fd, &m);
 }
 
-/* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
-static int link_known(int fd, const struct link_kind *k) {
-	return link_ask(fd, &(struct link_op){ .name = "probe", .kind = k->name }, NULL) !=
-	       -EOPNOTSUPP;
-}
-
 static int link_remove(int fd, const char *name) {
 	union message m;
 	message_remove(&m, name);
 	return net_ask(fd, &m);
+}
+
+/* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
+static int link_known(int fd, const struct link_kind *k) {
+	int failed = link_ask(fd, &(struct link_op){ .name = "probe", .kind = k->name }, NULL);
+	link_remove(fd, "probe"); /* the next one would find that the name is taken */
+	return failed != -EOPNOTSUPP;
 }
 
 /* Calls visit for each that RTM_GETLINK or RTM_GETADDR lists. Returns 0 or -errno. */
