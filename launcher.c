@@ -5268,7 +5268,13 @@ static void link_up(int fd, const struct net *n) {
 			     : net_configure(fd, &op, n, ip_read(n->address), ip_read(n->address6));
 		if (on < 0) failed = on;
 	}
-	if (failed < 0) say("network %s: %s", name, strerror(-failed));
+	const struct link_kind *lacks = NULL, *k = link_kinds;
+	for (; failed == -EOPNOTSUPP && k < link_kinds + LEN(link_kinds); k++)
+		if (k->kind == n->kind) lacks = k; /* the last one: not the wire of a row */
+	if (lacks)
+		say("network %s: the kernel has no %s (%s)", name, lacks->name, lacks->option);
+	else if (failed < 0)
+		say("network %s: %s", name, strerror(-failed));
 }
 
 /* The network of the device itself. One that is not found yet is waited for by a child. */
