@@ -257,7 +257,7 @@ enum may {
 	DEFAULT = (1 << 7) - 1,
 	TRACE = 1 << 7,    /* debug other processes of the container */
 	SET_TIME = 1 << 8, /* the clock of the machine, with CAP_SYS_TIME */
-	PACKET = 1 << 9,   /* sockets of AF_PACKET, with CAP_NET_RAW */
+	PACKET = 1 << 9,   /* sockets of AF_CAN; and of AF_PACKET, with CAP_NET_RAW */
 	ADMIN = 1 << 10,   /* mounts, namespaces and the like, as far as the capabilities go */
 };
 
@@ -3540,6 +3540,7 @@ static const struct call_test {
 	{ SYS_socket, 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_CAN, PACKET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
 	{ SYS_socket, 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
 	{ SYS_socket, 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
