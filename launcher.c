@@ -6254,7 +6254,7 @@ static int show_start(int client, const int *spaces, const struct traffic *traff
 	for (int i = 0; i < NCONTAINERS; i++) {
 		const struct net *n = &containers[i].net;
 		if (spaces[i] >= 0 && !setns(spaces[i], CLONE_NEWNET))
-			show_links(containers[i].name, n->link);
+			show_links(containers[i].name, n->kind == NET_DEVICE ? NULL : n->link);
 		show_ports(&containers[i], &traffic[i]);
 	}
 	show_send(NULL);
