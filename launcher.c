@@ -5386,6 +5386,8 @@ static void mount_device(void) {
 	}
 	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
 		   "on\n"); /* else it drops our lines */
+	/* Else it keeps 8 MiB free for large pages, and kills for want of memory that there is. */
+	file_write(AT_FDCWD, "/proc/sys/vm/watermark_boost_factor", "0\n");
 }
 
 /* Lines go to path, through an open file of our own: a stopped terminal can't block that one. */
