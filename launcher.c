@@ -5485,6 +5485,7 @@ static void load_modules(const char *path) {
 		if ((failed = load_module(dir, name)))
 			say("module %s: %s", name, strerror(-failed));
 		loaded += !failed;
+		if (!failed && in_memory()) unlinkat(dir, name, 0); /* it is in memory twice */
 	}
 	close(dir);
 	say("%d kernel modules", loaded);
