@@ -257,7 +257,7 @@ enum may {
 	DEFAULT = (1 << 7) - 1,
 	TRACE = 1 << 7,    /* debug other processes of the container */
 	SET_TIME = 1 << 8, /* the clock of the machine, with CAP_SYS_TIME */
-	PACKET = 1 << 9,   /* sockets of AF_PACKET, with CAP_NET_RAW */
+	PACKET = 1 << 9,   /* sockets of AF_CAN; and of AF_PACKET, with CAP_NET_RAW */
 	ADMIN = 1 << 10,   /* mounts, namespaces and the like, as far as the capabilities go */
 };
 
@@ -2621,16 +2621,17 @@ static int link_ask(int fd, const struct link_op *l, const struct net *n) {
 	return net_ask(fd, &m);
 }
 
-/* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
-static int link_known(int fd, const struct link_kind *k) {
-	return link_ask(fd, &(struct link_op){ .name = "probe", .kind = k->name }, NULL) !=
-	       -EOPNOTSUPP;
-}
-
 static int link_remove(int fd, const char *name) {
 	union message m;
 	message_remove(&m, name);
 	return net_ask(fd, &m);
+}
+
+/* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
+static int link_known(int fd, const struct link_kind *k) {
+	int failed = link_ask(fd, &(struct link_op){ .name = "probe", .kind = k->name }, NULL);
+	link_remove(fd, "probe"); /* the next one would find that the name is taken */
+	return failed != -EOPNOTSUPP;
 }
 
 /* Calls visit for each that RTM_GETLINK or RTM_GETADDR lists. Returns 0 or -errno. */
@@ -3539,6 +3540,7 @@ static const struct call_test {
 	{ SYS_socket, 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_PACKET, PACKET, SECCOMP_RET_ALLOW },
+	{ SYS_socket, 0, IF_EQUAL, AF_CAN, PACKET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 2, IF_AT_LEAST, 1, 0, ANSWER(EAFNOSUPPORT) },
 	{ SYS_socket, 0, IF_EQUAL, AF_NETLINK, INET, SECCOMP_RET_ALLOW }, /* NETLINK_ROUTE */
 	{ SYS_socket, 0, ELSE, 0, ANSWER(EAFNOSUPPORT) },
@@ -4661,9 +4663,11 @@ static void construct_network(const struct container *c, int is_new, int device,
 		failed = link_ask(outside, &op, n);
 		if (!failed) index = (int)if_nametoindex(name);
 	}
-	if (!index) index = (int)if_nametoindex(inner);
+	int named = (int)if_nametoindex(inner);
 	if (!failed && n->kind >= NET_BRIDGE && n->kind < NET_SHARE) {
-		op = (struct link_op){ .name = inner, .index = index, .up = YES };
+		/* One that is up can't be given a name, not even its own, before Linux 6.2. */
+		op = (struct link_op){ named ? NULL : inner, .index = named ? named : index };
+		op.up = YES;
 		failed = net_configure(own, &op, n, row_ip(n, row, NO), row_ip(n, row, YES));
 	}
 	network_must(failed, n);
@@ -5265,7 +5269,13 @@ static void link_up(int fd, const struct net *n) {
 			     : net_configure(fd, &op, n, ip_read(n->address), ip_read(n->address6));
 		if (on < 0) failed = on;
 	}
-	if (failed < 0) say("network %s: %s", name, strerror(-failed));
+	const struct link_kind *lacks = NULL, *k = link_kinds;
+	for (; failed == -EOPNOTSUPP && k < link_kinds + LEN(link_kinds); k++)
+		if (k->kind == n->kind) lacks = k; /* the last one: not the wire of a row */
+	if (lacks)
+		say("network %s: the kernel has no %s (%s)", name, lacks->name, lacks->option);
+	else if (failed < 0)
+		say("network %s: %s", name, strerror(-failed));
 }
 
 /* The network of the device itself. One that is not found yet is waited for by a child. */
@@ -5376,6 +5386,8 @@ static void mount_device(void) {
 	}
 	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
 		   "on\n"); /* else it drops our lines */
+	/* Else it keeps 8 MiB free for large pages, and kills for want of memory that there is. */
+	file_write(AT_FDCWD, "/proc/sys/vm/watermark_boost_factor", "0\n");
 }
 
 /* Lines go to path, through an open file of our own: a stopped terminal can't block that one. */
@@ -5473,6 +5485,7 @@ static void load_modules(const char *path) {
 		if ((failed = load_module(dir, name)))
 			say("module %s: %s", name, strerror(-failed));
 		loaded += !failed;
+		if (!failed && in_memory()) unlinkat(dir, name, 0); /* it is in memory twice */
 	}
 	close(dir);
 	say("%d kernel modules", loaded);
@@ -6244,7 +6257,7 @@ static int show_start(int client, const int *spaces, const struct traffic *traff
 	for (int i = 0; i < NCONTAINERS; i++) {
 		const struct net *n = &containers[i].net;
 		if (spaces[i] >= 0 && !setns(spaces[i], CLONE_NEWNET))
-			show_links(containers[i].name, n->link);
+			show_links(containers[i].name, n->kind == NET_DEVICE ? NULL : n->link);
 		show_ports(&containers[i], &traffic[i]);
 	}
 	show_send(NULL);

@@ -15,7 +15,7 @@ import traceback
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 os.chdir(TOP)
 for name in ('MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL FLAGS BOARD CONFIG KEY KEYS EMBED CC CROSS_COMPILE CFLAGS CPPFLAGS LDFLAGS '
-             'SUITE KERNEL INITRD APPEND MEMORY QEMU_ARGS').split():
+             'SUITE KERNEL INITRD APPEND MEMORY QEMU_ARGS NET MODULES').split():
     os.environ.pop(name, None)  # of a make that runs this, not for those that this runs
 
 
