@@ -2696,9 +2696,10 @@ static int radio_move(int index, int space) {
 }
 
 /* Moves a link of this namespace to another one, where it has that name. */
-static int device_move(int fd, int index, const char *name, int space) {
+static int device_move(int index, const char *name, int space) {
 	struct link_op op = { .name = name, .index = index, .space = space };
-	int failed = link_ask(fd, &op, NULL);
+	int fd = net_open(), failed = link_ask(fd, &op, NULL);
+	close(fd);
 	return failed == -EINVAL ? radio_move(index, space) : failed;
 }
 
@@ -4649,7 +4650,7 @@ static void construct_network(const struct container *c, int is_new, int device,
 	if (n->kind == NET_DEVICE && !index) { /* it comes later, or back: out there */
 		if (setns(device, CLONE_NEWNET)) die("the network of the device: %m");
 		index = link_wait(n->link, DEVICE_WAIT);
-		failed = index < 0 ? index : device_move(outside, index, n->link, space);
+		failed = index < 0 ? index : device_move(index, n->link, space);
 		if (setns(space, CLONE_NEWNET)) die("the network of the container: %m");
 		index = 0;
 	} else if (n->kind == NET_BRIDGE && !index) {
@@ -4740,14 +4741,13 @@ static void construct(const struct container *c, const struct image *says,
 
 /* A link that the keeper's namespace has, but for lo, goes back, with the name that it had. */
 static struct {
-	int outside, own; /* the namespace of the device; a socket in that of the container */
+	int outside; /* the namespace of the device */
 	const char *name;
 } keeper;
 
 static void keeper_return(const struct nlmsghdr *h) {
 	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
-	if (link->ifi_index != 1)
-		device_move(keeper.own, link->ifi_index, keeper.name, keeper.outside);
+	if (link->ifi_index != 1) device_move(link->ifi_index, keeper.name, keeper.outside);
 }
 
 /*
@@ -4775,12 +4775,11 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 	prctl(PR_SET_PDEATHSIG, 0);
 	prctl(PR_SET_NAME, "keeper"); /* who kills all that is called launcher spares it */
 	must(packet_send(line[1], "", 1, space, ids ? 2 : 1), "handing over a network", "");
-	keeper.own = net_open();
-	descriptors_keep((int[]){ keeper.outside, keeper.own, line[1] }, 3);
+	descriptors_keep((int[]){ keeper.outside, line[1] }, 2);
 	must(confine(CAP(NET_ADMIN), AS_BOUNDS), "dropping capabilities", "");
 	while (recv(line[1], &byte, 1, 0) > 0)
 		;
-	net_each(keeper.own, RTM_GETLINK, keeper_return);
+	net_each(net_open(), RTM_GETLINK, keeper_return);
 	_exit(0);
 }
 

@@ -2,7 +2,7 @@
 /* clang-format off */
 #define LOG_SIZE KiB(4)
 
-enum { SHELL, MAKER, OPEN_A, OPEN_B, GUEST, CLOSED_A, CLOSED_B, MAC, IPV, BUS, SPARE, WEB, LAZY, NCONTAINERS };
+enum { SHELL, MAKER, OPEN_A, OPEN_B, GUEST, CLOSED_A, CLOSED_B, MAC, IPV, BUS, RADIO, SPARE, WEB, LAZY, NCONTAINERS };
 
 #define NAMED(NAME) .name = NAME, .pids = 8, .cpu.max = PERCENT(100), .stop.signal = SIGKILL
 #define ROW(NAME) NAMED(NAME), .image = "toybox.img", .memory.max = MiB(2)
@@ -33,6 +33,7 @@ static const struct container containers[] = {
 	[IPV] = { ROW("ipv"), SLEEPS, .net = IPVLAN("eth0", "10.0.2.41/24") }, /* a device has either, and never both */
 	[BUS] = { NAMED("bus"), .image = "can.img", .memory.max = MiB(4), .command = ARGV("/can", "answer", "vcan0"),
 		.net = DEVICE("vcan0"), .may = DEFAULT | PACKET },
+	[RADIO] = { ROW("radio"), SLEEPS, .net = DEVICE("wlan0") },
 	[SPARE] = { ROW("spare"), SLEEPS, .net = DEVICE("dummy0", "10.6.0.2/24") },
 	[WEB] = { LIGHTTPD("web"), .ports = LIST(port, { 8080, .to = 80 }) },
 	[LAZY] = { LIGHTTPD("lazy"), .net = BRIDGE("br0"), .ports = LIST(port, { 8081, .to = 80 }),
