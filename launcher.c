@@ -4647,6 +4647,8 @@ static void construct_network(const struct container *c, int is_new, int device,
 	if (!failed && is_new)
 		failed = link_ask(own, &(struct link_op){ .index = 1, .up = YES }, NULL);
 	must(failed, "network lo", "");
+	if (is_new) /* it has the addresses of its row, and none that a router tells it */
+		file_write(AT_FDCWD, "/proc/sys/net/ipv6/conf/default/accept_ra", "0");
 	if (n->kind == NET_DEVICE && !index) { /* it comes later, or back: out there */
 		if (setns(device, CLONE_NEWNET)) die("the network of the device: %m");
 		index = link_wait(n->link, DEVICE_WAIT);
@@ -7362,9 +7364,9 @@ static enum state rest(struct instance *i) {
 	return IS_LISTENING;
 }
 
-/* Somebody wants it. A row that starts ON_CONNECT is wanted from the boot on, but only listens. */
+/* The first client has come, or somebody wants it. */
 static enum state wake(struct instance *i) {
-	if (i->state == IS_LISTENING) ports_watch(i, NO);
+	ports_watch(i, NO);
 	return wait_turn(i);
 }
 
