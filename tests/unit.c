@@ -2242,12 +2242,15 @@ static void test_resting(void)
 	ports_close(i);
 	step(i, 'q');
 	step(i, 'x');
-	check_state(LAZY, IS_DONE, "a port that can't be had any more is the end of it");
+	check_state(LAZY, IS_BACKING_OFF, "a port that can't be had any more is tried later");
 	check(strstr(i->note, "port 80: ") != NULL, "and it says so");
+	fake.no_port = NO;
+	step(i, 't');
+	check_state(LAZY, IS_LISTENING, "to listen there again");
 	play(i, "S");
 	fake.no_port = YES;
 	step(i, 'g');
-	check_state(LAZY, IS_BACKING_OFF, "one that is not free yet is tried later");
+	check_state(LAZY, IS_BACKING_OFF, "one that is not free yet, too");
 	check(strstr(i->note, "port 80: ") != NULL, "and says so");
 	instances_reset();
 }
