@@ -6237,6 +6237,7 @@ static void show_ports(const struct container *c, const struct traffic *t) {
 		format(row.on, sizeof row.on, p->to ? "port %d" : "-", p->to);
 		row.in = p->to ? t->in : 0;
 		row.out = p->to ? t->out : 0;
+		row.note[0] = '\0';
 		if (p->to)
 			format(row.note, sizeof row.note, "%u clients, %llu until now", t->open,
 			       t->clients);
