@@ -46,7 +46,7 @@ static const struct container containers[] = {
 		.start = ON_CONNECT },
 	[ADMINISTRATOR] = { ROW("admin"), SLEEPS, .net = BRIDGE("lrtest1"), .keep = CAPS(NET_ADMIN, NET_RAW),
 		.may = DEFAULT | PACKET },
-	[DHCP] = { .name = "dhcp", .image = "dhcp.img", .pids = 8, .command = ARGV("udhcpc", "-f", "-i", "lrdhcp0", "-s", "/script"),
+	[DHCP] = { .name = "dhcp", .image = "dhcp.img", .pids = 8, .command = ARGV("udhcpc", "-f", "-i", "lrdhcp0", "-A", "1", "-s", "/script"),
 		.restart = ALWAYS, .net = DEVICE("lrdhcp0"), .keep = CAPS(NET_ADMIN, NET_RAW, NET_BIND_SERVICE), .may = DEFAULT | PACKET,
 		.data = LIST(data, { "dhcp", "/var/lib/dhcp" }) },
 };
