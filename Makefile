@@ -100,7 +100,7 @@ test:
 	tests/run
 
 bench:
-	tests/bench
+	tests/bench/run
 
 fuzz:
 	tests/fuzz $(or $(SECONDS),60) $(TARGET)
@@ -125,7 +125,7 @@ help:
 	@echo 'make images     $(IMAGES)'
 	@echo 'make initramfs  launcher, images and modules of the board (qemu-aarch64)'
 	@echo 'make test       every test'
-	@echo 'make bench      how long images take to unpack, beside other programs'
+	@echo 'make bench      tests/bench/RESULTS.md: beside other programs and beside the floor'
 	@echo 'make fuzz       SECONDS=60 for each TARGET=name of tests/fuzz'
 	@echo 'make size       bytes of the launcher and of its sections'
 	@echo 'make install    to $$(DESTDIR)$$(PREFIX)/bin, PREFIX=$(PREFIX)'

@@ -83,8 +83,8 @@ def tool(where, name):
     """Builds a C program of the tests as the launcher in that directory was: static, and for the same machine."""
     with open(where + '/flags') as file:
         compiler = file.read().split()[0]
-    subprocess.run([compiler, '-std=gnu11', '-Os', '-s', '-Wall', '-Wextra', '-Werror', '-o', f'{where}/{name}',
-                    f'tests/{name}.c'], check=True)
+    subprocess.run([compiler, '-std=gnu11', '-Os', '-s', '-Wall', '-Wextra', '-Werror', '-o',
+                    f'{where}/{os.path.basename(name)}', f'tests/{name}.c'], check=True)
 
 
 def until(condition, seconds=5):

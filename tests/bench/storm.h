@@ -1,5 +1,5 @@
 /*
- * storm.h - the policy of `tests/bench storm`: eight that die at once and come back at once, and one
+ * storm.h - the policy of `tests/bench/run storm`: eight that die at once and come back at once, and one
  * that has nothing to do with them
  */
 #define LOG_SIZE KiB(4)

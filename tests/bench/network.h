@@ -1,5 +1,5 @@
 /*
- * bench.h - the policy of tests/bench: how long a container takes to start that is granted nothing
+ * network.h - the policy of `tests/bench/run network`: how long a container takes to start that is granted nothing
  * but the CPU, for so many starts in a row. The first row keeps the root that both share.
  */
 #define LOG_SIZE KiB(4)

@@ -1,5 +1,5 @@
 /*
- * floor - how long does unpacking take at least?
+ * unpack - how long does unpacking take at least?
  *
  * takes: IMAGE... DIR, an empty directory; each image is unpacked by a process of its own, all
  * at once

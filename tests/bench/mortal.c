@@ -1,5 +1,5 @@
 /*
- * mortal.c - for tests/bench: lives for as many ms as /run/bench/life says, and fails
+ * mortal.c - for tests/bench/run: lives for as many ms as /run/bench/life says, and fails
  * gives: in /run/bench/log, "S NS" for its first instruction, "E NS" for its last; CLOCK_MONOTONIC
  */
 #include <fcntl.h>

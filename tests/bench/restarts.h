@@ -1,5 +1,5 @@
 /*
- * restarts.h - the policy of `tests/bench restarts`: one that dies again and again, and comes back
+ * restarts.h - the policy of `tests/bench/run restarts`: one that dies again and again, and comes back
  * as soon as a row can ask for
  */
 #define LOG_SIZE KiB(4)
