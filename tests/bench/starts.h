@@ -8,7 +8,7 @@
 enum { KEEPER, NOTHING, NCONTAINERS };
 
 static const struct container containers[] = {
-	[KEEPER] = { .name = "keeper", .image = "tiny.img", .command = ARGV("/pause"), .stop.signal = SIGKILL, LIKE_THE_PEERS },
+	[KEEPER] = { .name = "keeper", .image = "tiny.img", .command = ARGV("/pause"), .stop.signal = SIGKILL },
 	[NOTHING] = { .name = "nothing", .image = "tiny.img", .command = ARGV("/true"), .after = AFTER(KEEPER), LIKE_THE_PEERS },
 };
 

@@ -9,7 +9,7 @@ import subprocess
 
 from report import ARCH, LOG, OUT, ROUNDS, fair, median, number, output, run, write
 from restarts import OwnPlace
-from harness import hierarchies, make, remove, tool, until
+from harness import Program, hierarchies, make, remove, tool, until
 
 PEERS = {  # package: the program that it has
     'crun': 'crun', 'runc': 'runc', 'bubblewrap': 'bwrap', 'lxc': 'lxc-execute', 'systemd-container': 'systemd-nspawn',
@@ -26,6 +26,7 @@ REFUSED = set('''acct add_key adjtimex bpf clock_adjtime clock_settime delete_mo
     fsopen fspick init_module ioperm iopl kcmp kexec_file_load kexec_load keyctl mount mount_setattr move_mount open_by_handle_at
     open_tree perf_event_open pivot_root process_vm_readv process_vm_writev ptrace quotactl reboot request_key setdomainname
     sethostname setns settimeofday swapoff swapon syslog umount2 unshare userfaultfd vhangup'''.split())
+PATIENCE = 600  # seconds that a board may take
 V1_ALONE = 'crun', 'systemd-nspawn'
 HIDDEN = ('acpi asound interrupts kallsyms kcore keys key-users scsi latency_stats sched_debug timer_list timer_stats').split()
 LOCKED = 'bus fs irq pressure sys sysrq-trigger'.split()
@@ -240,9 +241,56 @@ def on_this_machine(report, found, missing):
     tell(report, rows, text, missing)
 
 
+def with_libraries(program):
+    """The files that a program needs, as the loader finds them; of LXC also its init for containers."""
+    said = subprocess.run(['ldd', program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    more = glob.glob('/usr/sbin/init.lxc*') if program.endswith('lxc-execute') else []
+    return [program, *more, *re.findall(r'(/\S+) \(0x', said), *(file for name in more for file in with_libraries(name))]
+
+
+def initramfs(board, out, found):
+    """A launcher for the board, turns.c before it, and the peers."""
+    make(f'BOARD={board}', f'O={out}', 'CONFIG=tests/bench/starts.h', out + '/launcher')
+    top = out + '/top'
+    shutil.rmtree(top, ignore_errors=True)
+    parts(top + '/bench', '/bench', True, out)
+    rows = contestants('/bench', '/launcher', True, found)
+    write(top + '/bench/list', ''.join(f'{name}\t{command}\n' for name, command in rows.items()))
+    shutil.copy(out + '/launcher', top)
+    for file in sorted({file for program in found.values() for file in with_libraries(program)}):
+        os.makedirs(top + os.path.dirname(file), exist_ok=True)
+        shutil.copy(file, top + file)
+    for place in glob.glob('/usr/lib/*/lxc/rootfs'):
+        os.makedirs(top + place)
+    os.makedirs(top + '/var/lib/lxc')
+    write(top + '/usr/lib/os-release', 'ID=bench\n')  # systemd-nspawn shows it to containers
+    write(top + '/etc/machine-id', '1' * 32 + '\n')
+    run('board/initramfs', board, '-o', out + '/initramfs', out + '/turns', top + '/bench/tiny.img')
+    with open(out + '/initramfs', 'ab') as archive:
+        run('find . | cpio -o -H newc --quiet | lz4 -qlf - -', shell=True, cwd=top, stdout=archive)
+    return rows
+
+
+def on_a_board(report, found, missing):
+    board = 'qemu-' + ARCH
+    out = f'{OUT}/starts/{board}'
+    rows = initramfs(board, out, found)
+    environment = {**os.environ, 'NET': 'none', 'MEMORY': '768', 'INITRD': out + '/initramfs', 'QEMU_ARGS': '-icount shift=0,sleep=off',
+                   'APPEND': f'launcher.log=kmsg rounds={ROUNDS}'}
+    with Program([f'board/{board}/run'], env=environment) as qemu:
+        qemu.end(PATIENCE)
+        text = qemu.text
+    write(out + '/console', text)
+    version = os.listdir(f'out/kernel/{ARCH}/lib/modules')[0]
+    report.say(f'On {board}, emulated by QEMU without a CPU of its own, Linux {version}, cgroup v2; the launcher is its PID 1; {ROUNDS} rounds:')
+    report.say()
+    tell(report, rows, text, missing)
+
+
 def measure(report):
     run('images/packages', 'gcc', 'libc6-dev')
     found, missing = found_here()
     fair()
     report.part('Start to exit of `true`', *NOTES)
     on_this_machine(report, found, missing)
+    on_a_board(report, found, missing)

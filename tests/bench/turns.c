@@ -176,6 +176,9 @@ static void device_become(void) {
 	/* It leaves the initramfs, and we follow. */
 	while (access("/proc/1/root/run/launcher/control", F_OK)) usleep(10000);
 	if (chroot("/proc/1/root") || chdir("/")) perror("following the launcher");
+	mkdir("/dev/pts", 0755);
+	if (mount("devpts", "/dev/pts", "devpts", 0, "ptmxmode=0666")) /* LXC wants a terminal */
+		perror("/dev/pts");
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 }
 
