@@ -75,6 +75,7 @@
 #include <linux/filter.h>
 #include <linux/genetlink.h>
 #include <linux/nl80211.h>
+#include <linux/openat2.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <linux/reboot.h>
@@ -1165,9 +1166,19 @@ static const char *parent_of(const char *path) {
 
 /* Opens path below dir, by way of directories, never of a link. O_CREAT: makes what is missing. */
 static int path_open(int dir, const char *path, int flags) {
+	static int walks; /* openat2(2) came with Linux 5.6; filters of old containers have EPERM */
+	struct open_how beneath = { .flags = (u64)flags | O_CLOEXEC,
+				    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	struct stat st;
 	int fd = dir, error;
+	if (!walks && !(flags & O_CREAT) && !strstr(path, "..")) {
+		path += strspn(path, "/");
+		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &beneath, sizeof beneath);
+		if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return fd < 0 ? -errno : fd;
+		walks = YES;
+		fd = dir;
+	}
 	do {
 		path += strspn(path, "/");
 		size_t n = strcspn(path, "/");
@@ -1313,14 +1324,14 @@ struct image {
 	int trusted;                 /* one of our keys has signed the header */
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
-	char text[HEADER_MAX + 256]; /* the header */
 	char *pairs, *pairs_end;     /* in text: key, value, key... each with a NUL behind it */
 	const struct hash *chunk_hash; /* of the digests; NULL: there is no header */
 	const char *digests; /* the first of them; the others follow, DIGEST_LINE bytes each */
 	u64 ndigests, chunk; /* bytes of each chunk of what follows the header */
-	u64 shards[SHARDS_MAX + 1]; /* where each begins in that; then where the last one ends */
 	unsigned nshards;
 	char why[256];
+	u64 shards[SHARDS_MAX + 1];  /* where each begins in that; then where the last one ends */
+	char text[HEADER_MAX + 256]; /* the header */
 };
 
 /* Leaves a sentence and is -EBADMSG. */
@@ -1550,7 +1561,8 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
-	memset(m, 0, sizeof *m);
+	memset(m, 0, offsetof(struct image, shards)); /* not what is large */
+	m->shards[0] = 0;
 	if (fd >= 0 && fstat(fd, &st)) return refuse(m, "%m");
 	m->fd = fd;
 	m->memory = memory;
@@ -1568,6 +1580,7 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
 	if (got < 0) return (int)got;
+	m->text[got] = '\0';
 	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
 		m->chunk = READ_AHEAD; /* another skippable frame, or none */
 		m->nshards = 1;
@@ -3324,7 +3337,10 @@ static int mount_on(int at, const char *source, const char *type, unsigned long 
 	return mount(source, target, type, flags, options) ? -errno : 0;
 }
 
-/* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
+/*
+ * Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted.
+ * Returns a descriptor of the mount, or -errno.
+ */
 static int bind_on(int root, int at, int from, const char *path, unsigned long flags) {
 	char source[32];
 	format(source, sizeof source, "/proc/self/fd/%d", from);
@@ -3333,23 +3349,34 @@ static int bind_on(int root, int at, int from, const char *path, unsigned long f
 	if (mounted < 0) return mounted;
 	flags |= MS_REMOUNT | MS_BIND | MS_NOSUID;
 	failed = mount_on(mounted, NULL, NULL, flags, NULL);
-	close(mounted);
-	return failed;
+	if (failed) close(mounted);
+	return failed ? failed : mounted;
 }
 
-/* Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). */
+/*
+ * Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). The
+ * first cover of either kind is bound over the others: that has its flags, and is the same memory.
+ */
 static int hide(int root, int at, const char *path) {
+	static int covers[2] = { -1, -1 };
 	struct stat st;
 	if (fstat(at, &st)) return -errno;
-	if (S_ISDIR(st.st_mode))
-		return mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
-				"size=4k,nr_inodes=2,mode=0555");
-	int null = path_open(root, "dev/null", O_PATH);
-	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3))) failed = -ENODEV;
-	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
-	close(null);
-	return failed;
+	int is_dir = S_ISDIR(st.st_mode), *cover = &covers[is_dir];
+	if (*cover >= 0)
+		return mount_on(at, words("/proc/self/fd/%d", *cover), NULL, MS_BIND, NULL);
+	if (is_dir) {
+		int failed = mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
+				      "size=4k,nr_inodes=2,mode=0555");
+		*cover = failed ? failed : path_open(root, path, O_PATH);
+	} else {
+		int null = path_open(root, "dev/null", O_PATH);
+		*cover = null < 0 ? null : fstat(null, &st) ? -errno : 0;
+		if (!*cover && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3)))
+			*cover = -ENODEV;
+		if (!*cover) *cover = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
+		close(null);
+	}
+	return *cover < 0 ? *cover : 0;
 }
 
 /* Makes a name in a directory of ours: a link, or a device node. */
@@ -3368,7 +3395,7 @@ static int mount_name(int root, const struct mount_op *op) {
 /* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
 static int mount_do(int root, const struct mount_op *op) {
 	const unsigned long seal = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
-	int failed = 0, from;
+	int failed = 0, from, bound = -1;
 	if (op->kind == DO_DIR) return path_mkdir(root, op->at);
 	if (op->kind == DO_LINK || op->kind == DO_NODE) return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
@@ -3377,13 +3404,17 @@ static int mount_do(int root, const struct mount_op *op) {
 	switch (op->kind) {
 	case DO_MOUNT: failed = mount_on(at, "none", op->what, op->flags, op->options); break;
 	case DO_SEAL: failed = mount_on(at, NULL, NULL, seal, NULL); break;
-	case DO_LOCK: failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
+	case DO_LOCK: bound = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
 	case DO_HIDE: failed = hide(root, at, op->at); break;
 	default:
 		from = open(op->what, O_PATH | O_CLOEXEC);
-		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
+		bound = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
 		close(from);
 	}
+	if (bound >= 0)
+		close(bound);
+	else if (op->kind == DO_LOCK || op->kind == DO_BIND)
+		failed = bound;
 	close(at);
 	return failed;
 }
@@ -3397,6 +3428,16 @@ static int mount_do(int root, const struct mount_op *op) {
 
 enum keeps { AS_BOUNDS, AS_AMBIENT, FOR_OTHERS };
 
+/* Takes all but `keep` out of the bounding set. The caller has CAP_SETPCAP. Returns 0 or -errno. */
+static int confine_bounds(u64 keep) {
+	static u64 left = ~0ULL; /* in it, after what this process has dropped, or its parents */
+	int failed = 0;
+	for (unsigned cap = 0; cap < 64 && !failed; cap++)
+		if (left & ~keep & 1ULL << cap) failed = prctl(PR_CAPBSET_DROP, cap) ? -errno : 0;
+	left &= keep;
+	return failed == -EINVAL ? 0 : failed; /* the kernel knows no more of them */
+}
+
 /*
  * Drops all capabilities but `keep` from all five sets, for good, and locks the securebits: from
  * now on it does not matter who is root. AS_AMBIENT: those stay over an execve, AS_BOUNDS: they do
@@ -3409,6 +3450,7 @@ static int confine(u64 keep, enum keeps how) {
 	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
 			   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 			   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	int failed;
 	if (syscall(SYS_capget, &header, data)) return -errno;
 	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
 		data[i].effective = data[i].permitted;
@@ -3416,15 +3458,15 @@ static int confine(u64 keep, enum keeps how) {
 	}
 	if (syscall(SYS_capset, &header, data)) return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
-	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (keep >> cap & 1 ? how == AS_AMBIENT &&
-					  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
-				    : prctl(PR_CAPBSET_DROP, cap))
+	for (unsigned cap = 0; how == AS_AMBIENT && cap < 64; cap++)
+		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) &&
+		    errno != EINVAL)
 			return -errno;
+	if ((failed = confine_bounds(keep))) return failed;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-	int failed = (how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
-		     syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	failed = (how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
+		 syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return failed ? -errno : 0;
 }
 
@@ -3645,10 +3687,12 @@ static int filter_only(const char *calls) {
 
 /*
  * For a workload with these groups of calls. What it may not is EPERM; what is newer than all that
- * we know ENOSYS, and so is clone3, whose flags no filter can see: then libc does without.
+ * we know ENOSYS, and so is clone3, whose flags no filter can see: then libc does without. The same
+ * filter is not loaded twice: each costs time with every system call.
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
+	if (f->may == may) return 0;
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
@@ -3659,7 +3703,9 @@ static int filter_groups(unsigned may) {
 			f->verdicts[call_tests[i].call] = (uint8_t)(CALL_TESTED + i);
 	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
 	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
-	return filter_load(f);
+	int failed = filter_load(f);
+	if (failed) f->may = 0;
+	return failed;
 }
 
 /* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
@@ -3987,11 +4033,10 @@ static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_
 	return n;
 }
 
-/* Undoes what the parent, or whoever started the launcher, has done to signals. */
+/* Undoes what signals_hold has done. */
 static void signals_reset(void) {
-	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t none;
-	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -4102,9 +4147,9 @@ static struct crew {
 
 /* All that it takes to fill a directory from an open file. */
 static const char unpack_calls[] = CALLS(
-    SYS_pwrite64, SYS_openat, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod, SYS_utimensat,
-    SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat, SYS_fstat64,
-    SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
+    SYS_pwrite64, SYS_openat, SYS_openat2, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod,
+    SYS_utimensat, SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat,
+    SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
     SYS_ftruncate64, SYS_fsetxattr, SYS_unlinkat, SYS_mknodat, SYS_write, SYS_clone, SYS_fork,
     SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
@@ -4522,6 +4567,7 @@ static void construct_limits(const struct container *c) {
 	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		struct rlimit now = { 0 };
 		getrlimit(i, &now);
+		const struct rlimit before = now;
 		rlim_t most = i == RLIMIT_CORE                           ? 0
 			      : i == RLIMIT_NOFILE                       ? 4096
 			      : i == RLIMIT_STACK || i == RLIMIT_MEMLOCK ? 8 << 20
@@ -4529,7 +4575,8 @@ static void construct_limits(const struct container *c) {
 		now.rlim_cur = now.rlim_max = most < now.rlim_max ? most : now.rlim_max;
 		for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 			if (l->resource == i) now.rlim_cur = now.rlim_max = l->most;
-		if (setrlimit(i, &now)) die("limit %d of its processes: %m", i);
+		if (memcmp(&now, &before, sizeof now) && setrlimit(i, &now))
+			die("limit %d of its processes: %m", i);
 	}
 }
 
@@ -5203,12 +5250,15 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	sigset_t all;
 	const struct image *says = image_says(c);
 	construct(c, says, supply);
+	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
+	/* What they have in common, they get at once. */
+	must(confine_bounds(others), "dropping capabilities", "");
+	if (!c->may && !relays) filter_groups(DEFAULT); /* whether it matters, each decides below */
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	for (int i = 0; i < IN_ALL; i++) inner_watch(i, -1, 0);
 	pid_t main_pid = fork();
 	if (!main_pid) workload(c, says, supply, NULL, NULL);
 	if (main_pid < 0) die("a process for the workload: %m");
-	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
 	pid_t relay_pid = relays ? fork() : 0;
 	if (!relay_pid && relays) relay_loop(c, supply);
 	if (relay_pid < 0) die("a process for its .ports: %m");
@@ -5530,10 +5580,15 @@ static void introduce(void) {
 	    any_key());
 }
 
-/* Lets the signals wait that the loop will read, so that nothing is left half made. */
+/*
+ * Lets the signals wait that the loop will read, so that nothing is left half made. What those who
+ * started us have ignored, no workload shall inherit.
+ */
 static sigset_t signals_hold(void) {
 	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
+	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t set;
+	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
 	sigemptyset(&set);
 	for (int i = 0; i < LEN(wanted); i++) sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -5641,8 +5696,8 @@ static void boot(void) {
 	umask(022);
 	host.device = 1;
 	host.began = now();
-	faults_hold();
 	signals_hold();
+	faults_hold();
 	if (!is_sealed(path)) {
 		leave_initramfs();
 		mount_device();
