@@ -1224,6 +1224,11 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 	return got < 0 ? -error : n;
 }
 
+/* Opens a directory whose names can be read. */
+static int dir_open(int dir, const char *path) {
+	return openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Is word one of the words, which blanks, commas or newlines divide? */
 static int word_in(const char *words, const char *word) {
 	size_t n = strlen(word);
@@ -2800,6 +2805,13 @@ static struct {
 	char why[160];          /* what could not be set, and why */
 } cgroup;
 
+#define unable(error, ...) (format(cgroup.why, sizeof cgroup.why, __VA_ARGS__), error)
+
+/* Writes to a file of the cgroup of that name, in the hierarchy of v2 or of that controller. */
+static int cgroup_write(int hierarchy, const char *name, const char *file, const char *text) {
+	return file_write(cgroup.base[hierarchy], words("%s/%s", name, file), text);
+}
+
 enum knob_kind {
 	A_NUMBER,
 	A_SHARE,  /* it is a share of what the cgroup above has */
@@ -2888,15 +2900,13 @@ static int knob_missing(const struct knob *k, const char *name, const struct con
 	if (k->kind == A_SWAP && !memory.totalswap) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
 		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path) >= 0) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
-	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
-	       *k->option ? k->option : controllers[knob_need(k)].option);
-	return -ENOTSUP;
+	return unable(-ENOTSUP, "%s: no %s controller%s (%s, or a mount)", k->name,
+		      controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
+		      *k->option ? k->option : controllers[knob_need(k)].option);
 }
 
 static int cgroup_failed(const char *what, const char *value, int failed) {
-	format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", what, value, strerror(-failed));
-	return failed;
+	return unable(failed, "%s = %s: %s", what, value, strerror(-failed));
 }
 
 /* Writes what a row asks, of a container or of a disk, to the cgroup of that name. */
@@ -2925,20 +2935,20 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 static int cgroup_limit(const char *name, const struct container *c, const char *text) {
 	static const char units[] = "%KMG";
 	static const i64 are[] = { 1000, 1 << 10, 1 << 20, 1 << 30 };
-	const char *p = strchr(text, '=');
-	size_t n = p ? (size_t)(p++ - text) : 0;
+	const char *p = text + strcspn(text, "=");
+	size_t n = p - text;
 	char path[96], number[48], swap[24];
 	i64 most;
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		if (strncmp(k->name, text, n) || !strchr(".", k->name[n]) || !k->usual || !k->field)
 			continue;
+		p += *p == '=';
 		int dir = knob_given(k, name, c, path);
 		int failed = decimal(&p, text + strlen(text), &most) || !most;
-		int has_unit = *p && k->need != NEED_PIDS && strchr(units, *p);
-		if (has_unit && (*p == '%') == (k->need == NEED_CPU)) {
-			i64 unit = are[strchr(units, *p++) - units];
-			failed |= most > INT64_MAX / unit;
-			most = failed ? 0 : most * unit;
+		const char *unit = *p && k->need != NEED_PIDS ? strchr(units, *p) : NULL;
+		if (unit && (*p == '%') == (k->need == NEED_CPU)) {
+			failed |= __builtin_mul_overflow(most, are[unit - units], &most);
+			p++;
 		}
 		if (failed || *p) break;
 		format(number, sizeof number, "%lld%s", most,
@@ -2946,35 +2956,34 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 		failed = dir < 0 ? -ENOTSUP : file_write(dir, path, number);
 		if (failed == -EINVAL && k->need == NEED_MEMORY) { /* v1: it and swap are less */
 			format(swap, sizeof swap, "%lld", most + (i64)c->memory.swap);
-			file_write(dir, words("%s/memory.memsw.limit_in_bytes", name), swap);
+			cgroup_write(NEED_MEMORY, name, "memory.memsw.limit_in_bytes", swap);
 			failed = file_write(dir, path, number);
 		}
 		return failed ? cgroup_failed(k->name, number, failed) : 0;
 	}
-	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
-	       text);
-	return -EINVAL;
+	return unable(-EINVAL, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64, text);
 }
 
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
-static void cpuset_inherit(int dir, const char *name) {
+static void cpuset_inherit(const char *name) {
 	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
 	char text[256];
 	for (int i = 0; i < LEN(files); i++)
-		if (file_read(dir, words("%s/../%s", name, files[i]), text, sizeof text) > 0)
-			file_write(dir, words("%s/%s", name, files[i]), text);
+		if (file_read(cgroup.base[NEED_CPUSET], words("%s/../%s", name, files[i]), text,
+			      sizeof text) > 0)
+			cgroup_write(NEED_CPUSET, name, files[i], text);
 }
 
-/* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
-static int base_open(int dir, const char *top, int magic) {
+/* Opens the directory where our cgroups will be, if one of these is a hierarchy of that kind. */
+static int base_open(int dir, const char *top, const char *other, int magic) {
 	struct statfs fs;
-	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
+	int fd = dir_open(dir, top), base = -1;
 	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
 		mkdirat(fd, cgroup.name, 0755);
-		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		base = dir_open(fd, cgroup.name);
 	}
 	close(fd);
-	return base;
+	return base < 0 && other ? base_open(dir, other, NULL, magic) : base;
 }
 
 /* Does any row need that controller? One more than it needs does no harm. */
@@ -3006,21 +3015,19 @@ static int v2_open(int controller) {
 
 /* Finds the controllers: any may be missing. Our cgroups go below that of `name`, "." the top. */
 static void cgroup_open(const char *name) {
-	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int top = dir_open(AT_FDCWD, "/sys/fs/cgroup");
 	cgroup.name = name;
 	memset(cgroup.base, -1, sizeof cgroup.base);
-	cgroup.base[CG_V2] = base_open(top, ".", CGROUP2_MAGIC);
-	if (cgroup.base[CG_V2] < 0) cgroup.base[CG_V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	cgroup.base[CG_V2] = base_open(top, ".", "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
 		if (!controller_needed(i)) continue;
 		int is_v2 = !v2_open(i);
-		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
-		if (!is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
-			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
+		const char *other = i == NEED_CPU ? "cpu,cpuacct" : NULL;
+		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, other, CGROUP_MAGIC);
 		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
 	close(top);
-	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
+	cpuset_inherit(".");
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
 		for (int j = 0; j < NCONTAINERS && k->kind == A_SHARE; j++)
@@ -3028,48 +3035,6 @@ static void cgroup_open(const char *name) {
 		if (sum && strcmp(name, "."))
 			file_write(cgroup.base[CG_V2], k->name, words("%llu", sum));
 	}
-}
-
-/* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
-static int device_number(const struct device *d, mode_t *type, dev_t *number) {
-	struct stat st;
-	dev_t named = makedev((unsigned)d->major, (unsigned)d->minor);
-	int missing = stat(d->path, &st) ? errno : 0;
-	const char *why = missing && (missing != ENOENT || !d->type) ? strerror(missing) : NULL;
-	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
-	*number = missing ? named : st.st_rdev;
-	if (!why && d->type && (*number != named || (*type == S_IFBLK) != (d->type == 'b')))
-		why = "it is not the device that the policy names";
-	if (!why && *type != S_IFCHR && *type != S_IFBLK) why = "it is no device";
-	if (!why) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path, why);
-	return missing ? -missing : -ENODEV;
-}
-
-/* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
-static int cgroup_make(const char *name, const struct container *c) {
-	char text[128];
-	mode_t type;
-	dev_t number;
-	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
-			return cgroup_failed("its cgroup", name, -errno);
-	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
-	int failed = knobs_set(name, c, c, "");
-	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
-		failed = device_number(&(struct device){ .path = d->device }, &type, &number);
-		format(text, sizeof text, "%u:%u ", major(number), minor(number));
-		if (!failed) failed = knobs_set(name, c, d, text);
-	}
-	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
-		format(text, sizeof text, "%s/%s", name, s->name);
-		failed = -ENOENT; /* until the hierarchy is found that has the file */
-		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
-			if (cgroup.base[i] >= 0)
-				failed = file_write(cgroup.base[i], text, s->value);
-		if (failed) cgroup_failed(s->name, s->value, failed);
-	}
-	return failed;
 }
 
 /* Everybody's, a console's, and the row's. */
@@ -3080,6 +3045,45 @@ struct permit {
 	mode_t type;
 	dev_t number;
 };
+
+/* A device is the one that its row names, or the node outside. cgroup.why says why not. */
+static int device_permit(const struct device *d, struct permit *p) {
+	const dev_t named = makedev(d->major, d->minor);
+	struct stat st = { .st_mode = d->type == 'b' ? S_IFBLK : S_IFCHR, .st_rdev = named };
+	int missing = stat(d->path, &st) ? errno : 0;
+	const char *why = NULL;
+	*p = (struct permit){ d->may, st.st_mode & S_IFMT, st.st_rdev };
+	if (missing && (missing != ENOENT || !d->type))
+		why = strerror(missing);
+	else if (d->type && (p->number != named || (p->type == S_IFBLK) != (d->type == 'b')))
+		why = "it is not the device that the policy names";
+	else if (p->type != S_IFCHR && p->type != S_IFBLK)
+		why = "it is no device";
+	return why ? unable(missing ? -missing : -ENODEV, "%s: %s", d->path, why) : 0;
+}
+
+/* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
+static int cgroup_make(const char *name, const struct container *c) {
+	char numbers[32];
+	struct permit disk;
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
+			return cgroup_failed("its cgroup", name, -errno);
+	cpuset_inherit(name);
+	int failed = knobs_set(name, c, c, "");
+	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
+		failed = device_permit(&(struct device){ .path = d->device }, &disk);
+		format(numbers, sizeof numbers, "%u:%u ", major(disk.number), minor(disk.number));
+		if (!failed) failed = knobs_set(name, c, d, numbers);
+	}
+	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
+		failed = -ENOENT; /* until the hierarchy is found that has the file */
+		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
+			if (cgroup.base[i] >= 0) failed = cgroup_write(i, name, s->name, s->value);
+		if (failed) cgroup_failed(s->name, s->value, failed);
+	}
+	return failed;
+}
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
@@ -3110,7 +3114,7 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 	size_t size = offsetof(union bpf_attr, log_level);
 	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, size);
 	if (fd < 0) return -errno;
-	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(cgroup.base[CG_V2], name);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
 				 .attach_type = BPF_CGROUP_DEVICE };
@@ -3125,14 +3129,13 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 static int devices_v1(const char *name, const struct permit *d, int n) {
 	static const char *const may[] = { "m", "rm", "wm", "rwm" };
 	char text[48];
-	int dir = cgroup.base[NEED_DEVICES];
-	int failed = file_write(dir, words("%s/devices.deny", name), "a");
+	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", "a");
 	for (; n-- && !failed; d++) {
-		format(text, sizeof text, "%c %u:%u", d->type == S_IFBLK ? 'b' : 'c',
-		       major(d->number), minor(d->number));
-		if (minor(d->number) == ANY_MINOR) format(strchr(text, ':') + 1, 2, "*");
-		format(text + strlen(text), 5, " %s", may[d->may & (READ | WRITE)]);
-		failed = file_write(dir, words("%s/devices.allow", name), text);
+		const char *which = minor(d->number) == ANY_MINOR ? "*"
+								  : words("%u", minor(d->number));
+		format(text, sizeof text, "%c %u:%s %s", d->type == S_IFBLK ? 'b' : 'c',
+		       major(d->number), which, may[d->may & (READ | WRITE)]);
+		failed = cgroup_write(NEED_DEVICES, name, "devices.allow", text);
 	}
 	return failed;
 }
@@ -3153,9 +3156,8 @@ static int cgroup_devices(const char *name, const struct container *c) {
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
 		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
 	for (const struct device *d = c->devices; d && d->path && n < MOST_PERMITS; d++) {
-		failed = device_number(d, &list[n].type, &list[n].number);
+		failed = device_permit(d, &list[n]);
 		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL))) return failed;
-		list[n].may = d->may;
 		n += !failed;
 	}
 	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
@@ -3166,7 +3168,7 @@ static int cgroup_devices(const char *name, const struct container *c) {
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
 static int cgroup_place(const char *name, struct clone3_args *args) {
 	if (cgroup.base[CG_V2] < 0) return 0;
-	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(cgroup.base[CG_V2], name);
 	if (dir < 0) return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
 	args->cgroup = dir;
@@ -3177,8 +3179,7 @@ static int cgroup_place(const char *name, struct clone3_args *args) {
 static int cgroup_join(const char *name, int placed) {
 	int failed = 0;
 	for (int i = placed ? CG_V2 + 1 : CG_V2; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.base[i] >= 0)
-			failed = file_write(cgroup.base[i], words("%s/cgroup.procs", name), "0");
+		if (cgroup.base[i] >= 0) failed = cgroup_write(i, name, "cgroup.procs", "0");
 	return failed;
 }
 
@@ -3219,34 +3220,31 @@ static u64 cgroup_stat(const char *name, enum count count) {
 	int version = cgroup.version[stats[count].need];
 	if (count == STAT_CPU_TIME && cgroup.base[CG_V2] >= 0)
 		version = 2; /* it takes no controller */
-	const char *mark = version == 2 ? stats[count].mark : stats[count].v1_mark;
-	i64 number = 0, sum = 0;
+	int is_v2 = version == 2, dir = cgroup.base[is_v2 ? CG_V2 : (int)stats[count].need];
+	const char *mark = is_v2 ? stats[count].mark : stats[count].v1_mark;
+	const char *file = is_v2 ? stats[count].v2 : stats[count].v1;
+	i64 number, sum = 0;
 	char text[2048];
-	if (!version) return 0;
-	words("%s/%s", name, version == 2 ? stats[count].v2 : stats[count].v1);
-	file_read(cgroup.base[version == 2 ? CG_V2 : (int)stats[count].need], scratch, text,
-		  sizeof text);
-	for (const char *p = text; (p = strstr(p, mark)); sum += number) {
+	file_read(dir, words("%s/%s", name, file), text, sizeof text);
+	for (const char *p = text; (p = strstr(p, mark));) {
 		p += strlen(mark);
 		decimal(&p, p + strlen(p), &number);
+		sum += number;
 		if (!*mark) break;
 	}
-	if (!*mark) sum = number;
 	return (u64)(count == STAT_CPU_TIME && version == 1 ? sum / 1000 : sum);
 }
 
 /* Stops all its tasks where they are, or lets them go on. Returns 0 or -errno: it takes v2. */
 static int cgroup_freeze(const char *name, int freeze) {
-	return file_write(cgroup.base[CG_V2], words("%s/cgroup.freeze", name), freeze ? "1" : "0");
+	return cgroup_write(CG_V2, name, "cgroup.freeze", freeze ? "1" : "0");
 }
 
 /*
  * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
  * kills what is cloned into it later, too.
  */
-static void cgroup_kill(const char *name) {
-	file_write(cgroup.base[CG_V2], words("%s/cgroup.kill", name), "1");
-}
+static void cgroup_kill(const char *name) { cgroup_write(CG_V2, name, "cgroup.kill", "1"); }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
 static int cgroup_remove(const char *name) {
@@ -4389,15 +4387,14 @@ static void mount_or_die(int root, const struct mount_op *op) {
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
 static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
-		struct mount_op node = { DO_NODE, d->path + 1, NULL, NULL, 0, 0 };
-		dev_t number = 0;
-		int failed = device_number(d, &node.mode, &number);
+		struct permit it;
+		int failed = device_permit(d, &it);
 		if (failed == -ENOENT && d->may & OPTIONAL) continue;
 		must(failed, "device", d->path);
 		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
-		node.flags = (unsigned long)number;
-		node.mode |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
-		mount_or_die(root, &node);
+		it.type |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
+		mount_or_die(root, &(struct mount_op){ DO_NODE, d->path + 1, NULL, NULL,
+						       (unsigned long)it.number, it.type });
 	}
 }
 
