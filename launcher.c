@@ -3288,8 +3288,6 @@ enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 #define NODE(at, number) { DO_NODE, at, NULL, NULL, number, 0 }
 #define LINK(at, to) { DO_LINK, at, to, NULL, 0, 0 }
 #define DIRECTORY(at) { DO_DIR, at, NULL, NULL, 0, 0 }
-#define HIDE(at) { DO_HIDE, at, NULL, NULL, 0, 0 }
-#define LOCK(at) { DO_LOCK, at, NULL, NULL, 0, 0 }
 
 static const struct mount_op container_mounts[] = {
 	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN, 0 },
@@ -3304,22 +3302,20 @@ static const struct mount_op container_mounts[] = {
 	{ DO_MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
 	  MS_NOSUID | MS_NOEXEC, 0 },
 	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN, 0 },
-	HIDE("proc/acpi"), HIDE("proc/asound"), HIDE("proc/interrupts"), HIDE("proc/kallsyms"),
-	HIDE("proc/kcore"), HIDE("proc/keys"), HIDE("proc/key-users"), HIDE("proc/scsi"),
-	HIDE("proc/latency_stats"), HIDE("proc/sched_debug"), HIDE("proc/timer_list"),
-	HIDE("proc/timer_stats"), HIDE("sys/firmware"), HIDE("sys/fs/selinux"),
-	HIDE("sys/devices/virtual/powercap"), /* CVE-2020-8694 */
-	LOCK("proc/bus"), LOCK("proc/fs"), LOCK("proc/irq"), LOCK("proc/pressure"),
-	LOCK("proc/sys"), LOCK("proc/sysrq-trigger"),
 };
 /* clang-format on */
+
+/* For DO_HIDE and DO_LOCK: paths with a NUL behind each. The last hidden one: CVE-2020-8694. */
+static const char
+    to_hide[] = "proc/acpi\0proc/asound\0proc/interrupts\0proc/kallsyms\0proc/kcore\0proc/keys\0"
+		"proc/key-users\0proc/scsi\0proc/latency_stats\0proc/sched_debug\0proc/timer_list\0"
+		"proc/timer_stats\0sys/firmware\0sys/fs/selinux\0sys/devices/virtual/powercap\0",
+    to_lock[] = "proc/bus\0proc/fs\0proc/irq\0proc/pressure\0proc/sys\0proc/sysrq-trigger\0";
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
 static int mount_on(int at, const char *source, const char *type, unsigned long flags,
 		    const char *options) {
-	char target[32];
-	format(target, sizeof target, "/proc/self/fd/%d", at);
-	return mount(source, target, type, flags, options) ? -errno : 0;
+	return mount(source, words("/proc/self/fd/%d", at), type, flags, options) ? -errno : 0;
 }
 
 /* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
@@ -3353,12 +3349,12 @@ static int hide(int root, int at, const char *path) {
 /* Makes a name in a directory of ours: a link, or a device node. */
 static int mount_name(int root, const struct mount_op *op) {
 	const char *leaf = strrchr(op->at, '/') + 1;
-	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY);
-	mode_t mode = op->mode ? op->mode : S_IFCHR | 0666;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
 	if (dir < 0) return dir;
-	int failed = op->kind == DO_LINK ? symlinkat(op->what, dir, leaf)
-					 : mknodat(dir, leaf, mode, op->flags);
-	failed = failed ? -errno : 0;
+	if (op->kind == DO_LINK
+		? symlinkat(op->what, dir, leaf)
+		: mknodat(dir, leaf, op->mode ? op->mode : S_IFCHR | 0666, op->flags))
+		failed = -errno;
 	close(dir);
 	return failed;
 }
@@ -4445,6 +4441,10 @@ static int notifies(const struct container *c) { return c->ready == NOTIFY || is
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[128], options[96], control[64], notify[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
+	for (const char *at = to_hide; *at; at += strlen(at) + 1)
+		mount_or_die(root, &(struct mount_op){ DO_HIDE, at });
+	for (const char *at = to_lock; *at; at += strlen(at) + 1)
+		mount_or_die(root, &(struct mount_op){ DO_LOCK, at });
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
