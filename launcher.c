@@ -5308,8 +5308,8 @@ static void links_clear(void) {
  */
 
 /*
- * Is this the launcher on its read-only mount? What a container can see of it, as /proc/self/exe of
- * a child of ours, leads there, where nobody can write (CVE-2019-5736).
+ * Is this the launcher on its read-only mount? /proc/self/exe of a child of ours, which a container
+ * can see, leads there, where nobody can write (CVE-2019-5736).
  */
 static int is_sealed(char path[64]) {
 	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
@@ -5337,7 +5337,7 @@ static void unseal(void) {
 	char path[64];
 	is_sealed(path);
 	umount2(path, MNT_DETACH);
-	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	tree_empty(dir_open(AT_FDCWD, host.work));
 	rmdir(host.work);
 }
 
@@ -5382,9 +5382,8 @@ static void mount_device(void) {
 		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
-	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
-		   "on\n"); /* else it drops our lines */
-	/* Else it keeps 8 MiB free for large pages, and kills for want of memory that there is. */
+	/* Else it drops lines, and kills for want of memory with 8 MiB kept free for large pages. */
+	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 	file_write(AT_FDCWD, "/proc/sys/vm/watermark_boost_factor", "0\n");
 }
 
@@ -5465,17 +5464,15 @@ static int load_module(int dir, char *name) {
 	if (*parameters) *parameters++ = '\0';
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
-	if (fd < 0 || (syscall(SYS_finit_module, fd, parameters, compressed) && errno != EEXIST &&
-		       errno != ENODEV))
-		failed = -errno;
-	if (fd >= 0) close(fd);
-	return failed;
+	if (fd < 0 || syscall(SYS_finit_module, fd, parameters, compressed)) failed = -errno;
+	close(fd);
+	return failed == -EEXIST || failed == -ENODEV ? 0 : failed;
 }
 
 /* Loads the board's modules in the order of the file `load`, which the host has worked out. */
 static void load_modules(const char *path) {
 	static char list[8192];
-	int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, loaded = 0, failed;
+	int dir = path ? dir_open(AT_FDCWD, path) : -1, loaded = 0, failed;
 	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0) return;
 	for (char *name = list, *next; *name; name = next) {
 		next = name + strcspn(name, "\n");
@@ -5500,10 +5497,8 @@ static void mount_data(void) {
 	if (!host.disk) return;
 	mkdir(host.data, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
-	while (i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL)) {
-		failed = errno == ENODEV ? failed : errno;
-		i++;
-	}
+	for (; i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL); i++)
+		if (errno != ENODEV) failed = errno;
 	if (i == LEN(types)) {
 		say("mounting %s on %s: %s", host.disk, host.data, strerror(failed));
 		host.data = "/proc/none"; /* better not started than started without its data */
@@ -5573,18 +5568,16 @@ static void testify(const char *text) {
 static int testimony(int dir, const char *name) {
 	static int said;
 	file_read(dir, name, image.text, sizeof image.text);
-	const char *words = strstr(image.text, to_remember),
-		   *panic = strstr(image.text, "Kernel panic");
-	if (words) words += strlen(to_remember);
-	if (!words) words = panic;
-	if (words && !said++) say("before the reset: %.*s", (int)strcspn(words, "\n"), words);
+	const char *end = strstr(image.text, to_remember);
+	end = end ? end + strlen(to_remember) : strstr(image.text, "Kernel panic");
+	if (end && !said++) say("before the reset: %.*s", (int)strcspn(end, "\n"), end);
 	unlinkat(dir, name, 0);
 	return 0;
 }
 
 static void watchdog_open(void) {
 	int seconds = (int)((watchdog.timeout + 999) / 1000), status = 0;
-	int dir = open("/sys/fs/pstore", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(AT_FDCWD, "/sys/fs/pstore");
 	dir_each(dir, testimony);
 	close(dir);
 	if (!seconds) return;
@@ -5724,9 +5717,7 @@ static void clear_up(void) {
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		dir_each(cgroup.base[i], remove_stale);
-		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		unlinkat(top, "launcher", AT_REMOVEDIR);
-		close(top);
+		unlinkat(cgroup.base[i], "../launcher", AT_REMOVEDIR);
 	}
 }
 
