@@ -3422,6 +3422,11 @@ static int confine(u64 keep, enum keeps how) {
 	return failed ? -errno : 0;
 }
 
+/* Becomes that user, of no other group. */
+static int users_become(uid_t uid, gid_t gid) {
+	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid);
+}
+
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
 #define CALLS_AS_TEXT(...) #__VA_ARGS__
 #define CALLS(...) CALLS_AS_TEXT(__VA_ARGS__)
@@ -4156,7 +4161,7 @@ static int worker_root(u64 spaces) {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
 		die("a place to unpack: %m");
-	return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir_open(AT_FDCWD, "/proc");
 }
 
 /*
@@ -4169,7 +4174,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
-	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
+	int go[2], parent = -1, most = m->ids ? 1 : LEN(tries);
 	char byte = 0;
 	crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
@@ -4182,8 +4187,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 		close(go[1]);
 		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
-		if (m->ids && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
-			die("its users: %m");
+		if (m->ids && users_become(0, 0)) die("its users: %m");
 		child_bind();
 		root = root < 0 ? worker_root(spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
@@ -4191,14 +4195,13 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
 		int proc = open(words("/proc/%d", task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (!users_map(proc, m->ids, m->ids ? IDS : users_all()))
-			failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
-		close(proc);
+		if (!users_map(proc, m->ids, m->ids ? IDS : users_all())) write(go[1], &byte, 1);
+		close(proc); /* without that byte it fails by itself */
 	}
 	close(go[0]);
 	close(go[1]);
 	if (parent < 0) return refuse(m, "a process to unpack in: %s", strerror(-parent));
-	failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
+	int failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
 	if (crew->left_out)
 		say("%u device nodes are left out: a container has its own", crew->left_out);
 	munmap(crew, sizeof *crew);
@@ -4259,10 +4262,10 @@ static void names_write(int root, uid_t ids) {
 
 /* Makes the places where something will be mounted, for a read-only root takes them no more. */
 static void mount_points(const struct container *c, int root) {
-	static const char *const always[] = { "proc", "sys", "dev" };
 	struct stat st;
 	int failed = 0;
-	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
+	for (const char *at = "proc\0sys\0dev\0"; *at && !failed; at += strlen(at) + 1)
+		failed = path_mkdir(root, at);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
@@ -4274,6 +4277,13 @@ static void mount_points(const struct container *c, int root) {
 	must(failed, "the image has no place for a mount", "");
 }
 
+/* Its place in the table; that of the row `run` is behind all others. */
+static int row_number(const struct container *c) {
+	int row = 0;
+	while (row < NCONTAINERS && c != &containers[row]) row++;
+	return row;
+}
+
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
 	const char *version = header_value(m, "version", NULL);
@@ -4281,7 +4291,6 @@ static int image_accept(struct image *m, const struct container *c) {
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), most = root_size(c);
 	struct utsname kernel = { 0 };
 	size_t n = strcspn(c->image, ".");
-	int is_row = c >= containers && c < containers + NCONTAINERS;
 	uname(&kernel);
 	if (c->version && (!version || version_compare(version, c->version) < 0))
 		return refuse(m, "it has the version %s, and %s is the least that is accepted",
@@ -4290,7 +4299,8 @@ static int image_accept(struct image *m, const struct container *c) {
 		return refuse(m, "it is for %s, and this is %s", arch, ARCH);
 	if (least && version_compare(kernel.release, least) < 0)
 		return refuse(m, "it needs Linux %s, and this is %s", least, kernel.release);
-	if (is_row && m->trusted && name && (strlen(name) != n || memcmp(name, c->image, n)))
+	if (m->trusted && name && row_number(c) < NCONTAINERS &&
+	    (strncmp(name, c->image, n) || name[n]))
 		return refuse(m, "it is the image '%s', and not that of this row", name);
 	if (unpacked > most)
 		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
@@ -4318,7 +4328,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
 	m->ids = ids_first(c);
-	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(AT_FDCWD, root);
 	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids)) die("%s: %m", root);
 	if ((failed = unpack(m, dir, NULL))) {
 		close(dir);
@@ -4588,9 +4598,7 @@ static void construct_clock(const struct container *c) {
 /* Becomes root among the users of the container, where that is nobody outside. */
 static void construct_users(int users) {
 	if (users < 0) return;
-	if (setns(users, CLONE_NEWUSER) || setgroups(0, NULL) || setresgid(0, 0, 0) ||
-	    setresuid(0, 0, 0))
-		die("users of its own: %m");
+	if (setns(users, CLONE_NEWUSER) || users_become(0, 0)) die("users of its own: %m");
 	close(users);
 }
 
@@ -4618,13 +4626,6 @@ static void network_must(int failed, const struct net *n) {
 		if (k->kind == n->kind && !link_known(fd, k))
 			die("network %s: the kernel has no %s (%s)", n->link, k->name, k->option);
 	must(failed, "network", n->link ? n->link : "");
-}
-
-/* Its place in the table; that of the row `run` is behind all others. */
-static int row_number(const struct container *c) {
-	int row = 0;
-	while (row < NCONTAINERS && c != &containers[row]) row++;
-	return row;
 }
 
 /*
@@ -4924,8 +4925,7 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 	int keep[1 + MOST_PORTS] = { relay.poller };
 	memcpy(keep + 1, supply->ports, sizeof supply->ports);
 	descriptors_keep(keep, LEN(keep));
-	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
-	    setresuid(IDS - 1, IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
 		_exit(host.code);
 	int failed = filter_only(relay_calls);
 	if (failed && failed != -EINVAL) _exit(host.code); /* whether it matters, see `give_up` */
@@ -5074,9 +5074,7 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 	} else if (r) {
 		command = c->health.command;
 	}
-	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
-	    setresuid(uid, uid, uid))
-		die("becoming user %u: %m", uid);
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(uid, gid)) die("becoming user %u: %m", uid);
 	int tty = r && r->tty ? terminal_open(r, fds[MOST_FDS - 1]) : -1;
 	for (int i = 0; r && i <= STDERR_FILENO; i++)
 		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
@@ -5219,8 +5217,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
 	open_stdio("/dev/null");
 	/* Another user than the workload, who can't touch it, but whom it can signal. */
-	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
-	    setresuid(IDS - 1, IDS - 1, IDS - 1))
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(IDS - 1, IDS - 1))
 		die("becoming another user: %m");
 	child_bind();
 	int failed = confine(others, FOR_OTHERS);
