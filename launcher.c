@@ -3331,20 +3331,19 @@ static int mount_on(int at, const char *source, const char *type, unsigned long 
 	return mount(source, words("/proc/self/fd/%d", at), type, flags, options) ? -errno : 0;
 }
 
-/*
- * Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted.
- * Returns a descriptor of the mount, or -errno.
- */
-static int bind_on(int root, int at, int from, const char *path, unsigned long flags) {
+static int bind_at(int at, int from) {
 	char source[32];
 	format(source, sizeof source, "/proc/self/fd/%d", from);
-	int failed = mount_on(at, source, NULL, MS_BIND, NULL);
-	int mounted = failed ? failed : path_open(root, path, O_PATH);
+	return mount_on(at, source, NULL, MS_BIND, NULL);
+}
+
+/* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
+static int bind_on(int root, int at, int from, const char *path, unsigned long flags) {
+	int failed = bind_at(at, from), mounted = failed ? failed : path_open(root, path, O_PATH);
 	if (mounted < 0) return mounted;
-	flags |= MS_REMOUNT | MS_BIND | MS_NOSUID;
-	failed = mount_on(mounted, NULL, NULL, flags, NULL);
-	if (failed) close(mounted);
-	return failed ? failed : mounted;
+	failed = mount_on(mounted, NULL, NULL, flags | MS_REMOUNT | MS_BIND | MS_NOSUID, NULL);
+	close(mounted);
+	return failed;
 }
 
 /*
@@ -3355,22 +3354,21 @@ static int hide(int root, int at, const char *path) {
 	static int covers[2] = { -1, -1 };
 	struct stat st;
 	if (fstat(at, &st)) return -errno;
-	int is_dir = S_ISDIR(st.st_mode), *cover = &covers[is_dir];
-	if (*cover >= 0)
-		return mount_on(at, words("/proc/self/fd/%d", *cover), NULL, MS_BIND, NULL);
+	int is_dir = S_ISDIR(st.st_mode), null = -1, failed;
+	if (covers[is_dir] >= 0) return bind_at(at, covers[is_dir]);
 	if (is_dir) {
-		int failed = mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
-				      "size=4k,nr_inodes=2,mode=0555");
-		*cover = failed ? failed : path_open(root, path, O_PATH);
+		failed = mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
+				  "size=4k,nr_inodes=2,mode=0555");
 	} else {
-		int null = path_open(root, "dev/null", O_PATH);
-		*cover = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-		if (!*cover && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3)))
-			*cover = -ENODEV;
-		if (!*cover) *cover = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
+		null = path_open(root, "dev/null", O_PATH);
+		failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
+		if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3)))
+			failed = -ENODEV;
+		if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
 		close(null);
 	}
-	return *cover < 0 ? *cover : 0;
+	if (!failed) covers[is_dir] = path_open(root, path, O_PATH);
+	return failed;
 }
 
 /* Makes a name in a directory of ours: a link, or a device node. */
@@ -3389,7 +3387,7 @@ static int mount_name(int root, const struct mount_op *op) {
 /* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
 static int mount_do(int root, const struct mount_op *op) {
 	const unsigned long seal = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
-	int failed = 0, from, bound = -1;
+	int failed = 0, from;
 	if (op->kind == DO_DIR) return path_mkdir(root, op->at);
 	if (op->kind == DO_LINK || op->kind == DO_NODE) return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
@@ -3398,17 +3396,13 @@ static int mount_do(int root, const struct mount_op *op) {
 	switch (op->kind) {
 	case DO_MOUNT: failed = mount_on(at, "none", op->what, op->flags, op->options); break;
 	case DO_SEAL: failed = mount_on(at, NULL, NULL, seal, NULL); break;
-	case DO_LOCK: bound = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
+	case DO_LOCK: failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
 	case DO_HIDE: failed = hide(root, at, op->at); break;
 	default:
 		from = open(op->what, O_PATH | O_CLOEXEC);
-		bound = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
+		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
 		close(from);
 	}
-	if (bound >= 0)
-		close(bound);
-	else if (op->kind == DO_LOCK || op->kind == DO_BIND)
-		failed = bound;
 	close(at);
 	return failed;
 }
