@@ -108,9 +108,8 @@ fuzz:
 install: all
 	install -D -m 755 $(O)/launcher $(DESTDIR)$(PREFIX)/bin/launcher
 
-size: all
-	size -A $(O)/launcher
-	wc -c $(O)/launcher
+size:
+	images/size $(BOARD) $(SINCE)
 
 dist:
 	mkdir -p out
@@ -127,7 +126,7 @@ help:
 	@echo 'make test       every test'
 	@echo 'make bench      tests/bench/RESULTS.md: beside other programs and beside the floor'
 	@echo 'make fuzz       SECONDS=60 for each TARGET=name of tests/fuzz'
-	@echo 'make size       bytes of the launcher and of its sections'
+	@echo 'make size       bytes of each chapter; SINCE=commit or the last tag: what they have grown by'
 	@echo 'make install    to $$(DESTDIR)$$(PREFIX)/bin, PREFIX=$(PREFIX)'
 	@echo 'make dist       out/launcher.tar.gz of the last commit'
 	@echo 'make clean      removes out, downloads too'

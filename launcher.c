@@ -75,6 +75,7 @@
 #include <linux/filter.h>
 #include <linux/genetlink.h>
 #include <linux/nl80211.h>
+#include <linux/openat2.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <linux/reboot.h>
@@ -1165,9 +1166,19 @@ static const char *parent_of(const char *path) {
 
 /* Opens path below dir, by way of directories, never of a link. O_CREAT: makes what is missing. */
 static int path_open(int dir, const char *path, int flags) {
+	static int walks; /* openat2(2) came with Linux 5.6; filters of old containers have EPERM */
+	struct open_how beneath = { .flags = (u64)flags | O_CLOEXEC,
+				    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	struct stat st;
 	int fd = dir, error;
+	if (!walks && !(flags & O_CREAT) && !strstr(path, "..")) {
+		path += strspn(path, "/");
+		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &beneath, sizeof beneath);
+		if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return fd < 0 ? -errno : fd;
+		walks = YES;
+		fd = dir;
+	}
 	do {
 		path += strspn(path, "/");
 		size_t n = strcspn(path, "/");
@@ -1222,6 +1233,11 @@ static ssize_t file_read(int dir, const char *path, char *buf, size_t size) {
 	close(fd);
 	buf[n] = '\0';
 	return got < 0 ? -error : n;
+}
+
+/* Opens a directory whose names can be read. */
+static int dir_open(int dir, const char *path) {
+	return openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Is word one of the words, which blanks, commas or newlines divide? */
@@ -1313,14 +1329,14 @@ struct image {
 	int trusted;                 /* one of our keys has signed the header */
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
-	char text[HEADER_MAX + 256]; /* the header */
 	char *pairs, *pairs_end;     /* in text: key, value, key... each with a NUL behind it */
 	const struct hash *chunk_hash; /* of the digests; NULL: there is no header */
 	const char *digests; /* the first of them; the others follow, DIGEST_LINE bytes each */
 	u64 ndigests, chunk; /* bytes of each chunk of what follows the header */
-	u64 shards[SHARDS_MAX + 1]; /* where each begins in that; then where the last one ends */
 	unsigned nshards;
 	char why[256];
+	u64 shards[SHARDS_MAX + 1];  /* where each begins in that; then where the last one ends */
+	char text[HEADER_MAX + 256]; /* the header */
 };
 
 /* Leaves a sentence and is -EBADMSG. */
@@ -1550,7 +1566,8 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
-	memset(m, 0, sizeof *m);
+	memset(m, 0, offsetof(struct image, shards)); /* not what is large */
+	m->shards[0] = 0;
 	if (fd >= 0 && fstat(fd, &st)) return refuse(m, "%m");
 	m->fd = fd;
 	m->memory = memory;
@@ -1568,6 +1585,7 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	u64 n = le32(frame) == HEADER_MAGIC ? le32(frame + 4) : 0;
 	if (got >= 0) got = source_read(m, m->text, min(n, sizeof m->text - 1));
 	if (got < 0) return (int)got;
+	m->text[got] = '\0';
 	if (!after(m->text, "launcher-image ") && !after(m->text, "untrusted comment: ")) {
 		m->chunk = READ_AHEAD; /* another skippable frame, or none */
 		m->nshards = 1;
@@ -2800,6 +2818,13 @@ static struct {
 	char why[160];          /* what could not be set, and why */
 } cgroup;
 
+#define unable(error, ...) (format(cgroup.why, sizeof cgroup.why, __VA_ARGS__), error)
+
+/* Writes to a file of the cgroup of that name, in the hierarchy of v2 or of that controller. */
+static int cgroup_write(int hierarchy, const char *name, const char *file, const char *text) {
+	return file_write(cgroup.base[hierarchy], words("%s/%s", name, file), text);
+}
+
 enum knob_kind {
 	A_NUMBER,
 	A_SHARE,  /* it is a share of what the cgroup above has */
@@ -2888,15 +2913,13 @@ static int knob_missing(const struct knob *k, const char *name, const struct con
 	if (k->kind == A_SWAP && !memory.totalswap) return 0;
 	for (const struct knob *twin = knobs; twin < knobs + LEN(knobs); twin++)
 		if (!strcmp(twin->name, k->name) && knob_given(twin, name, c, path) >= 0) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s: no %s controller%s (%s, or a mount)", k->name,
-	       controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
-	       *k->option ? k->option : controllers[knob_need(k)].option);
-	return -ENOTSUP;
+	return unable(-ENOTSUP, "%s: no %s controller%s (%s, or a mount)", k->name,
+		      controllers[k->need].v2, cgroup.version[k->need] ? " that has it" : "",
+		      *k->option ? k->option : controllers[knob_need(k)].option);
 }
 
 static int cgroup_failed(const char *what, const char *value, int failed) {
-	format(cgroup.why, sizeof cgroup.why, "%s = %s: %s", what, value, strerror(-failed));
-	return failed;
+	return unable(failed, "%s = %s: %s", what, value, strerror(-failed));
 }
 
 /* Writes what a row asks, of a container or of a disk, to the cgroup of that name. */
@@ -2925,20 +2948,20 @@ static int knobs_set(const char *name, const struct container *c, const void *ro
 static int cgroup_limit(const char *name, const struct container *c, const char *text) {
 	static const char units[] = "%KMG";
 	static const i64 are[] = { 1000, 1 << 10, 1 << 20, 1 << 30 };
-	const char *p = strchr(text, '=');
-	size_t n = p ? (size_t)(p++ - text) : 0;
+	const char *p = text + strcspn(text, "=");
+	size_t n = p - text;
 	char path[96], number[48], swap[24];
 	i64 most;
-	for (const struct knob *k = knobs; k < knobs + LEN(knobs) && n; k++) {
+	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		if (strncmp(k->name, text, n) || !strchr(".", k->name[n]) || !k->usual || !k->field)
 			continue;
+		p += *p == '=';
 		int dir = knob_given(k, name, c, path);
 		int failed = decimal(&p, text + strlen(text), &most) || !most;
-		int has_unit = *p && k->need != NEED_PIDS && strchr(units, *p);
-		if (has_unit && (*p == '%') == (k->need == NEED_CPU)) {
-			i64 unit = are[strchr(units, *p++) - units];
-			failed |= most > INT64_MAX / unit;
-			most = failed ? 0 : most * unit;
+		const char *unit = *p && k->need != NEED_PIDS ? strchr(units, *p) : NULL;
+		if (unit && (*p == '%') == (k->need == NEED_CPU)) {
+			failed |= __builtin_mul_overflow(most, are[unit - units], &most);
+			p++;
 		}
 		if (failed || *p) break;
 		format(number, sizeof number, "%lld%s", most,
@@ -2946,35 +2969,34 @@ static int cgroup_limit(const char *name, const struct container *c, const char 
 		failed = dir < 0 ? -ENOTSUP : file_write(dir, path, number);
 		if (failed == -EINVAL && k->need == NEED_MEMORY) { /* v1: it and swap are less */
 			format(swap, sizeof swap, "%lld", most + (i64)c->memory.swap);
-			file_write(dir, words("%s/memory.memsw.limit_in_bytes", name), swap);
+			cgroup_write(NEED_MEMORY, name, "memory.memsw.limit_in_bytes", swap);
 			failed = file_write(dir, path, number);
 		}
 		return failed ? cgroup_failed(k->name, number, failed) : 0;
 	}
-	format(cgroup.why, sizeof cgroup.why, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64,
-	       text);
-	return -EINVAL;
+	return unable(-EINVAL, "'%.*s' is not memory=32M, cpu=50%% or pids=64", 64, text);
 }
 
 /* A cgroup of v1 has neither CPUs nor nodes of memory until somebody gives it some. */
-static void cpuset_inherit(int dir, const char *name) {
+static void cpuset_inherit(const char *name) {
 	static const char files[][12] = { "cpuset.cpus", "cpuset.mems" };
 	char text[256];
 	for (int i = 0; i < LEN(files); i++)
-		if (file_read(dir, words("%s/../%s", name, files[i]), text, sizeof text) > 0)
-			file_write(dir, words("%s/%s", name, files[i]), text);
+		if (file_read(cgroup.base[NEED_CPUSET], words("%s/../%s", name, files[i]), text,
+			      sizeof text) > 0)
+			cgroup_write(NEED_CPUSET, name, files[i], text);
 }
 
-/* Opens the directory where our cgroups will be, if dir/top is a hierarchy of that kind. */
-static int base_open(int dir, const char *top, int magic) {
+/* Opens the directory where our cgroups will be, if one of these is a hierarchy of that kind. */
+static int base_open(int dir, const char *top, const char *other, int magic) {
 	struct statfs fs;
-	int fd = openat(dir, top, O_RDONLY | O_DIRECTORY | O_CLOEXEC), base = -1;
+	int fd = dir_open(dir, top), base = -1;
 	if (fd >= 0 && !fstatfs(fd, &fs) && (int)fs.f_type == magic) {
 		mkdirat(fd, cgroup.name, 0755);
-		base = openat(fd, cgroup.name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		base = dir_open(fd, cgroup.name);
 	}
 	close(fd);
-	return base;
+	return base < 0 && other ? base_open(dir, other, NULL, magic) : base;
 }
 
 /* Does any row need that controller? One more than it needs does no harm. */
@@ -3006,21 +3028,19 @@ static int v2_open(int controller) {
 
 /* Finds the controllers: any may be missing. Our cgroups go below that of `name`, "." the top. */
 static void cgroup_open(const char *name) {
-	int top = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int top = dir_open(AT_FDCWD, "/sys/fs/cgroup");
 	cgroup.name = name;
 	memset(cgroup.base, -1, sizeof cgroup.base);
-	cgroup.base[CG_V2] = base_open(top, ".", CGROUP2_MAGIC);
-	if (cgroup.base[CG_V2] < 0) cgroup.base[CG_V2] = base_open(top, "unified", CGROUP2_MAGIC);
+	cgroup.base[CG_V2] = base_open(top, ".", "unified", CGROUP2_MAGIC);
 	for (int i = NEED_DEVICES; i < NCONTROLLERS; i++) {
 		if (!controller_needed(i)) continue;
 		int is_v2 = !v2_open(i);
-		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, CGROUP_MAGIC);
-		if (!is_v2 && i == NEED_CPU && cgroup.base[i] < 0)
-			cgroup.base[i] = base_open(top, "cpu,cpuacct", CGROUP_MAGIC);
+		const char *other = i == NEED_CPU ? "cpu,cpuacct" : NULL;
+		if (!is_v2) cgroup.base[i] = base_open(top, controllers[i].v1, other, CGROUP_MAGIC);
 		cgroup.version[i] = is_v2 ? 2 : cgroup.base[i] >= 0;
 	}
 	close(top);
-	cpuset_inherit(cgroup.base[NEED_CPUSET], ".");
+	cpuset_inherit(".");
 	for (const struct knob *k = knobs; k < knobs + LEN(knobs); k++) {
 		u64 sum = 0; /* what the cgroup above does not keep for itself, ours can't share */
 		for (int j = 0; j < NCONTAINERS && k->kind == A_SHARE; j++)
@@ -3028,48 +3048,6 @@ static void cgroup_open(const char *name) {
 		if (sum && strcmp(name, "."))
 			file_write(cgroup.base[CG_V2], k->name, words("%llu", sum));
 	}
-}
-
-/* The number of a device: what its row says, or its node outside has. cgroup.why says why not. */
-static int device_number(const struct device *d, mode_t *type, dev_t *number) {
-	struct stat st;
-	dev_t named = makedev((unsigned)d->major, (unsigned)d->minor);
-	int missing = stat(d->path, &st) ? errno : 0;
-	const char *why = missing && (missing != ENOENT || !d->type) ? strerror(missing) : NULL;
-	*type = missing ? (d->type == 'b' ? S_IFBLK : S_IFCHR) : st.st_mode & S_IFMT;
-	*number = missing ? named : st.st_rdev;
-	if (!why && d->type && (*number != named || (*type == S_IFBLK) != (d->type == 'b')))
-		why = "it is not the device that the policy names";
-	if (!why && *type != S_IFCHR && *type != S_IFBLK) why = "it is no device";
-	if (!why) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s: %s", d->path, why);
-	return missing ? -missing : -ENODEV;
-}
-
-/* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
-static int cgroup_make(const char *name, const struct container *c) {
-	char text[128];
-	mode_t type;
-	dev_t number;
-	for (int i = 0; i < NCONTROLLERS; i++)
-		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
-			return cgroup_failed("its cgroup", name, -errno);
-	cpuset_inherit(cgroup.base[NEED_CPUSET], name);
-	int failed = knobs_set(name, c, c, "");
-	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
-		failed = device_number(&(struct device){ .path = d->device }, &type, &number);
-		format(text, sizeof text, "%u:%u ", major(number), minor(number));
-		if (!failed) failed = knobs_set(name, c, d, text);
-	}
-	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
-		format(text, sizeof text, "%s/%s", name, s->name);
-		failed = -ENOENT; /* until the hierarchy is found that has the file */
-		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
-			if (cgroup.base[i] >= 0)
-				failed = file_write(cgroup.base[i], text, s->value);
-		if (failed) cgroup_failed(s->name, s->value, failed);
-	}
-	return failed;
 }
 
 /* Everybody's, a console's, and the row's. */
@@ -3080,6 +3058,45 @@ struct permit {
 	mode_t type;
 	dev_t number;
 };
+
+/* A device is the one that its row names, or the node outside. cgroup.why says why not. */
+static int device_permit(const struct device *d, struct permit *p) {
+	const dev_t named = makedev(d->major, d->minor);
+	struct stat st = { .st_mode = d->type == 'b' ? S_IFBLK : S_IFCHR, .st_rdev = named };
+	int missing = stat(d->path, &st) ? errno : 0;
+	const char *why = NULL;
+	*p = (struct permit){ d->may, st.st_mode & S_IFMT, st.st_rdev };
+	if (missing && (missing != ENOENT || !d->type))
+		why = strerror(missing);
+	else if (d->type && (p->number != named || (p->type == S_IFBLK) != (d->type == 'b')))
+		why = "it is not the device that the policy names";
+	else if (p->type != S_IFCHR && p->type != S_IFBLK)
+		why = "it is no device";
+	return why ? unable(missing ? -missing : -ENODEV, "%s: %s", d->path, why) : 0;
+}
+
+/* Makes the cgroup of c, if need be, and sets its limits. cgroup.why explains a failure. */
+static int cgroup_make(const char *name, const struct container *c) {
+	char numbers[32];
+	struct permit disk;
+	for (int i = 0; i < NCONTROLLERS; i++)
+		if (cgroup.base[i] >= 0 && mkdirat(cgroup.base[i], name, 0755) && errno != EEXIST)
+			return cgroup_failed("its cgroup", name, -errno);
+	cpuset_inherit(name);
+	int failed = knobs_set(name, c, c, "");
+	for (const struct io *d = c->io.max; d && d->device && !failed; d++) {
+		failed = device_permit(&(struct device){ .path = d->device }, &disk);
+		format(numbers, sizeof numbers, "%u:%u ", major(disk.number), minor(disk.number));
+		if (!failed) failed = knobs_set(name, c, d, numbers);
+	}
+	for (const struct setting *s = c->cgroup; s && s->name && !failed; s++) {
+		failed = -ENOENT; /* until the hierarchy is found that has the file */
+		for (int i = 0; i < NCONTROLLERS && failed == -ENOENT; i++)
+			if (cgroup.base[i] >= 0) failed = cgroup_write(i, name, s->name, s->value);
+		if (failed) cgroup_failed(s->name, s->value, failed);
+	}
+	return failed;
+}
 
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
@@ -3110,7 +3127,7 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 	size_t size = offsetof(union bpf_attr, log_level);
 	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, size);
 	if (fd < 0) return -errno;
-	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(cgroup.base[CG_V2], name);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
 				 .attach_type = BPF_CGROUP_DEVICE };
@@ -3125,14 +3142,13 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 static int devices_v1(const char *name, const struct permit *d, int n) {
 	static const char *const may[] = { "m", "rm", "wm", "rwm" };
 	char text[48];
-	int dir = cgroup.base[NEED_DEVICES];
-	int failed = file_write(dir, words("%s/devices.deny", name), "a");
+	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", "a");
 	for (; n-- && !failed; d++) {
-		format(text, sizeof text, "%c %u:%u", d->type == S_IFBLK ? 'b' : 'c',
-		       major(d->number), minor(d->number));
-		if (minor(d->number) == ANY_MINOR) format(strchr(text, ':') + 1, 2, "*");
-		format(text + strlen(text), 5, " %s", may[d->may & (READ | WRITE)]);
-		failed = file_write(dir, words("%s/devices.allow", name), text);
+		const char *which = minor(d->number) == ANY_MINOR ? "*"
+								  : words("%u", minor(d->number));
+		format(text, sizeof text, "%c %u:%s %s", d->type == S_IFBLK ? 'b' : 'c',
+		       major(d->number), which, may[d->may & (READ | WRITE)]);
+		failed = cgroup_write(NEED_DEVICES, name, "devices.allow", text);
 	}
 	return failed;
 }
@@ -3153,9 +3169,8 @@ static int cgroup_devices(const char *name, const struct container *c) {
 	if (c->console && !fstat(STDIN_FILENO, &st)) /* /dev/stderr opens it once more */
 		list[n++] = (struct permit){ READ | WRITE, S_IFCHR, st.st_rdev };
 	for (const struct device *d = c->devices; d && d->path && n < MOST_PERMITS; d++) {
-		failed = device_number(d, &list[n].type, &list[n].number);
+		failed = device_permit(d, &list[n]);
 		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL))) return failed;
-		list[n].may = d->may;
 		n += !failed;
 	}
 	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
@@ -3166,7 +3181,7 @@ static int cgroup_devices(const char *name, const struct container *c) {
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
 static int cgroup_place(const char *name, struct clone3_args *args) {
 	if (cgroup.base[CG_V2] < 0) return 0;
-	int dir = openat(cgroup.base[CG_V2], name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(cgroup.base[CG_V2], name);
 	if (dir < 0) return -errno;
 	args->flags |= CLONE_INTO_CGROUP;
 	args->cgroup = dir;
@@ -3177,8 +3192,7 @@ static int cgroup_place(const char *name, struct clone3_args *args) {
 static int cgroup_join(const char *name, int placed) {
 	int failed = 0;
 	for (int i = placed ? CG_V2 + 1 : CG_V2; i < NCONTROLLERS && !failed; i++)
-		if (cgroup.base[i] >= 0)
-			failed = file_write(cgroup.base[i], words("%s/cgroup.procs", name), "0");
+		if (cgroup.base[i] >= 0) failed = cgroup_write(i, name, "cgroup.procs", "0");
 	return failed;
 }
 
@@ -3219,34 +3233,31 @@ static u64 cgroup_stat(const char *name, enum count count) {
 	int version = cgroup.version[stats[count].need];
 	if (count == STAT_CPU_TIME && cgroup.base[CG_V2] >= 0)
 		version = 2; /* it takes no controller */
-	const char *mark = version == 2 ? stats[count].mark : stats[count].v1_mark;
-	i64 number = 0, sum = 0;
+	int is_v2 = version == 2, dir = cgroup.base[is_v2 ? CG_V2 : (int)stats[count].need];
+	const char *mark = is_v2 ? stats[count].mark : stats[count].v1_mark;
+	const char *file = is_v2 ? stats[count].v2 : stats[count].v1;
+	i64 number, sum = 0;
 	char text[2048];
-	if (!version) return 0;
-	words("%s/%s", name, version == 2 ? stats[count].v2 : stats[count].v1);
-	file_read(cgroup.base[version == 2 ? CG_V2 : (int)stats[count].need], scratch, text,
-		  sizeof text);
-	for (const char *p = text; (p = strstr(p, mark)); sum += number) {
+	file_read(dir, words("%s/%s", name, file), text, sizeof text);
+	for (const char *p = text; (p = strstr(p, mark));) {
 		p += strlen(mark);
 		decimal(&p, p + strlen(p), &number);
+		sum += number;
 		if (!*mark) break;
 	}
-	if (!*mark) sum = number;
 	return (u64)(count == STAT_CPU_TIME && version == 1 ? sum / 1000 : sum);
 }
 
 /* Stops all its tasks where they are, or lets them go on. Returns 0 or -errno: it takes v2. */
 static int cgroup_freeze(const char *name, int freeze) {
-	return file_write(cgroup.base[CG_V2], words("%s/cgroup.freeze", name), freeze ? "1" : "0");
+	return cgroup_write(CG_V2, name, "cgroup.freeze", freeze ? "1" : "0");
 }
 
 /*
  * Kills all that is in it, at once (v2, Linux 5.14). A cgroup is of no use after that: Linux 6.18
  * kills what is cloned into it later, too.
  */
-static void cgroup_kill(const char *name) {
-	file_write(cgroup.base[CG_V2], words("%s/cgroup.kill", name), "1");
-}
+static void cgroup_kill(const char *name) { cgroup_write(CG_V2, name, "cgroup.kill", "1"); }
 
 /* Removes an empty cgroup. One that is not empty stays: somebody else's, or about to empty. */
 static int cgroup_remove(const char *name) {
@@ -3290,8 +3301,6 @@ enum { MS_PLAIN = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 #define NODE(at, number) { DO_NODE, at, NULL, NULL, number, 0 }
 #define LINK(at, to) { DO_LINK, at, to, NULL, 0, 0 }
 #define DIRECTORY(at) { DO_DIR, at, NULL, NULL, 0, 0 }
-#define HIDE(at) { DO_HIDE, at, NULL, NULL, 0, 0 }
-#define LOCK(at) { DO_LOCK, at, NULL, NULL, 0, 0 }
 
 static const struct mount_op container_mounts[] = {
 	{ DO_MOUNT, "proc", "proc", "hidepid=2", MS_PLAIN, 0 },
@@ -3306,61 +3315,71 @@ static const struct mount_op container_mounts[] = {
 	{ DO_MOUNT, "dev/pts", "devpts", "newinstance,ptmxmode=0666,mode=0620",
 	  MS_NOSUID | MS_NOEXEC, 0 },
 	{ DO_MOUNT, "dev/shm", "tmpfs", "mode=1777,nr_inodes=1024", MS_PLAIN, 0 },
-	HIDE("proc/acpi"), HIDE("proc/asound"), HIDE("proc/interrupts"), HIDE("proc/kallsyms"),
-	HIDE("proc/kcore"), HIDE("proc/keys"), HIDE("proc/key-users"), HIDE("proc/scsi"),
-	HIDE("proc/latency_stats"), HIDE("proc/sched_debug"), HIDE("proc/timer_list"),
-	HIDE("proc/timer_stats"), HIDE("sys/firmware"), HIDE("sys/fs/selinux"),
-	HIDE("sys/devices/virtual/powercap"), /* CVE-2020-8694 */
-	LOCK("proc/bus"), LOCK("proc/fs"), LOCK("proc/irq"), LOCK("proc/pressure"),
-	LOCK("proc/sys"), LOCK("proc/sysrq-trigger"),
 };
 /* clang-format on */
+
+/* For DO_HIDE and DO_LOCK: paths with a NUL behind each. The last hidden one: CVE-2020-8694. */
+static const char
+    to_hide[] = "proc/acpi\0proc/asound\0proc/interrupts\0proc/kallsyms\0proc/kcore\0proc/keys\0"
+		"proc/key-users\0proc/scsi\0proc/latency_stats\0proc/sched_debug\0proc/timer_list\0"
+		"proc/timer_stats\0sys/firmware\0sys/fs/selinux\0sys/devices/virtual/powercap\0",
+    to_lock[] = "proc/bus\0proc/fs\0proc/irq\0proc/pressure\0proc/sys\0proc/sysrq-trigger\0";
 
 /* Mounts on the descriptor `at`; with a type a new file system, without one a bind of source. */
 static int mount_on(int at, const char *source, const char *type, unsigned long flags,
 		    const char *options) {
-	char target[32];
-	format(target, sizeof target, "/proc/self/fd/%d", at);
-	return mount(source, target, type, flags, options) ? -errno : 0;
+	return mount(source, words("/proc/self/fd/%d", at), type, flags, options) ? -errno : 0;
+}
+
+static int bind_at(int at, int from) {
+	char source[32];
+	format(source, sizeof source, "/proc/self/fd/%d", from);
+	return mount_on(at, source, NULL, MS_BIND, NULL);
 }
 
 /* Binds the object open at `from` over `at`. A bind takes its flags only when it is remounted. */
 static int bind_on(int root, int at, int from, const char *path, unsigned long flags) {
-	char source[32];
-	format(source, sizeof source, "/proc/self/fd/%d", from);
-	int failed = mount_on(at, source, NULL, MS_BIND, NULL);
-	int mounted = failed ? failed : path_open(root, path, O_PATH);
+	int failed = bind_at(at, from), mounted = failed ? failed : path_open(root, path, O_PATH);
 	if (mounted < 0) return mounted;
-	flags |= MS_REMOUNT | MS_BIND | MS_NOSUID;
-	failed = mount_on(mounted, NULL, NULL, flags, NULL);
+	failed = mount_on(mounted, NULL, NULL, flags | MS_REMOUNT | MS_BIND | MS_NOSUID, NULL);
 	close(mounted);
 	return failed;
 }
 
-/* Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). */
+/*
+ * Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). The
+ * first cover of either kind is bound over the others: that has its flags, and is the same memory.
+ */
 static int hide(int root, int at, const char *path) {
+	static int covers[2] = { -1, -1 };
 	struct stat st;
 	if (fstat(at, &st)) return -errno;
-	if (S_ISDIR(st.st_mode))
-		return mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
-				"size=4k,nr_inodes=2,mode=0555");
-	int null = path_open(root, "dev/null", O_PATH);
-	int failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
-	if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3))) failed = -ENODEV;
-	if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
-	close(null);
+	int is_dir = S_ISDIR(st.st_mode), null = -1, failed;
+	if (covers[is_dir] >= 0) return bind_at(at, covers[is_dir]);
+	if (is_dir) {
+		failed = mount_on(at, "none", "tmpfs", MS_PLAIN | MS_RDONLY,
+				  "size=4k,nr_inodes=2,mode=0555");
+	} else {
+		null = path_open(root, "dev/null", O_PATH);
+		failed = null < 0 ? null : fstat(null, &st) ? -errno : 0;
+		if (!failed && (!S_ISCHR(st.st_mode) || st.st_rdev != MAKEDEV(1, 3)))
+			failed = -ENODEV;
+		if (!failed) failed = bind_on(root, at, null, path, MS_NOEXEC | MS_RDONLY);
+		close(null);
+	}
+	if (!failed) covers[is_dir] = path_open(root, path, O_PATH);
 	return failed;
 }
 
 /* Makes a name in a directory of ours: a link, or a device node. */
 static int mount_name(int root, const struct mount_op *op) {
 	const char *leaf = strrchr(op->at, '/') + 1;
-	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY);
-	mode_t mode = op->mode ? op->mode : S_IFCHR | 0666;
+	int dir = path_open(root, parent_of(op->at), O_PATH | O_DIRECTORY), failed = 0;
 	if (dir < 0) return dir;
-	int failed = op->kind == DO_LINK ? symlinkat(op->what, dir, leaf)
-					 : mknodat(dir, leaf, mode, op->flags);
-	failed = failed ? -errno : 0;
+	if (op->kind == DO_LINK
+		? symlinkat(op->what, dir, leaf)
+		: mknodat(dir, leaf, op->mode ? op->mode : S_IFCHR | 0666, op->flags))
+		failed = -errno;
 	close(dir);
 	return failed;
 }
@@ -3397,6 +3416,16 @@ static int mount_do(int root, const struct mount_op *op) {
 
 enum keeps { AS_BOUNDS, AS_AMBIENT, FOR_OTHERS };
 
+/* Takes all but `keep` out of the bounding set. The caller has CAP_SETPCAP. Returns 0 or -errno. */
+static int confine_bounds(u64 keep) {
+	static u64 left = ~0ULL; /* in it, after what this process has dropped, or its parents */
+	int failed = 0;
+	for (unsigned cap = 0; cap < 64 && !failed; cap++)
+		if (left & ~keep & 1ULL << cap) failed = prctl(PR_CAPBSET_DROP, cap) ? -errno : 0;
+	left &= keep;
+	return failed == -EINVAL ? 0 : failed; /* the kernel knows no more of them */
+}
+
 /*
  * Drops all capabilities but `keep` from all five sets, for good, and locks the securebits: from
  * now on it does not matter who is root. AS_AMBIENT: those stay over an execve, AS_BOUNDS: they do
@@ -3409,6 +3438,7 @@ static int confine(u64 keep, enum keeps how) {
 	const int locked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
 			   SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 			   SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+	int failed;
 	if (syscall(SYS_capget, &header, data)) return -errno;
 	for (int i = 0; i < 2; i++) { /* another user has them, but not in effect */
 		data[i].effective = data[i].permitted;
@@ -3416,16 +3446,21 @@ static int confine(u64 keep, enum keeps how) {
 	}
 	if (syscall(SYS_capset, &header, data)) return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* capset empties it too */
-	for (unsigned cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (keep >> cap & 1 ? how == AS_AMBIENT &&
-					  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0)
-				    : prctl(PR_CAPBSET_DROP, cap))
+	for (unsigned cap = 0; how == AS_AMBIENT && cap < 64; cap++)
+		if (keep >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0) &&
+		    errno != EINVAL)
 			return -errno;
+	if ((failed = confine_bounds(keep))) return failed;
 	for (int i = 0; i < 2; i++)
 		data[i].effective = data[i].permitted = (uint32_t)(keep >> 32 * i);
-	int failed = (how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
-		     syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	failed = (how != FOR_OTHERS && prctl(PR_SET_SECUREBITS, locked)) ||
+		 syscall(SYS_capset, &header, data) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return failed ? -errno : 0;
+}
+
+/* Becomes that user, of no other group. */
+static int users_become(uid_t uid, gid_t gid) {
+	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid);
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
@@ -3645,10 +3680,12 @@ static int filter_only(const char *calls) {
 
 /*
  * For a workload with these groups of calls. What it may not is EPERM; what is newer than all that
- * we know ENOSYS, and so is clone3, whose flags no filter can see: then libc does without.
+ * we know ENOSYS, and so is clone3, whose flags no filter can see: then libc does without. The same
+ * filter is not loaded twice: each costs time with every system call.
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
+	if (f->may == may) return 0;
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
@@ -3659,7 +3696,9 @@ static int filter_groups(unsigned may) {
 			f->verdicts[call_tests[i].call] = (uint8_t)(CALL_TESTED + i);
 	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
 	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
-	return filter_load(f);
+	int failed = filter_load(f);
+	if (failed) f->may = 0;
+	return failed;
 }
 
 /* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
@@ -3987,11 +4026,10 @@ static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_
 	return n;
 }
 
-/* Undoes what the parent, or whoever started the launcher, has done to signals. */
+/* Undoes what signals_hold has done. */
 static void signals_reset(void) {
-	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t none;
-	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -4102,9 +4140,9 @@ static struct crew {
 
 /* All that it takes to fill a directory from an open file. */
 static const char unpack_calls[] = CALLS(
-    SYS_pwrite64, SYS_openat, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod, SYS_utimensat,
-    SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat, SYS_fstat64,
-    SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
+    SYS_pwrite64, SYS_openat, SYS_openat2, SYS_close, SYS_fchown, SYS_fchown32, SYS_fchmod,
+    SYS_utimensat, SYS_utimensat_time64, SYS_symlinkat, SYS_fchownat, SYS_mkdirat, SYS_fstat,
+    SYS_fstat64, SYS_newfstatat, SYS_fstatat64, SYS_statx, SYS_pread64, SYS_linkat, SYS_ftruncate,
     SYS_ftruncate64, SYS_fsetxattr, SYS_unlinkat, SYS_mknodat, SYS_write, SYS_clone, SYS_fork,
     SYS_wait4, SYS_gettid, SYS_rt_sigprocmask, SYS_prctl, SYS_exit, SYS_exit_group);
 
@@ -4162,7 +4200,7 @@ static int worker_root(u64 spaces) {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
 		die("a place to unpack: %m");
-	return open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return dir_open(AT_FDCWD, "/proc");
 }
 
 /*
@@ -4175,7 +4213,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
 	u64 spaces = 0, patience = now() + SECONDS(10);
 	struct task task;
-	int go[2], failed = 0, parent = -1, most = m->ids ? 1 : LEN(tries);
+	int go[2], parent = -1, most = m->ids ? 1 : LEN(tries);
 	char byte = 0;
 	crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
@@ -4188,8 +4226,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 		close(go[1]);
 		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
-		if (m->ids && (setgroups(0, NULL) || setresgid(0, 0, 0) || setresuid(0, 0, 0)))
-			die("its users: %m");
+		if (m->ids && users_become(0, 0)) die("its users: %m");
 		child_bind();
 		root = root < 0 ? worker_root(spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
@@ -4197,14 +4234,13 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
 		int proc = open(words("/proc/%d", task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (!users_map(proc, m->ids, m->ids ? IDS : users_all()))
-			failed = write(go[1], &byte, 1) < 0; /* then it fails by itself */
-		close(proc);
+		if (!users_map(proc, m->ids, m->ids ? IDS : users_all())) write(go[1], &byte, 1);
+		close(proc); /* without that byte it fails by itself */
 	}
 	close(go[0]);
 	close(go[1]);
 	if (parent < 0) return refuse(m, "a process to unpack in: %s", strerror(-parent));
-	failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
+	int failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
 	if (crew->left_out)
 		say("%u device nodes are left out: a container has its own", crew->left_out);
 	munmap(crew, sizeof *crew);
@@ -4265,10 +4301,10 @@ static void names_write(int root, uid_t ids) {
 
 /* Makes the places where something will be mounted, for a read-only root takes them no more. */
 static void mount_points(const struct container *c, int root) {
-	static const char *const always[] = { "proc", "sys", "dev" };
 	struct stat st;
 	int failed = 0;
-	for (int i = 0; i < LEN(always) && !failed; i++) failed = path_mkdir(root, always[i]);
+	for (const char *at = "proc\0sys\0dev\0"; *at && !failed; at += strlen(at) + 1)
+		failed = path_mkdir(root, at);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path && !failed; t++)
 		failed = path_mkdir(root, t->path);
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
@@ -4280,6 +4316,13 @@ static void mount_points(const struct container *c, int root) {
 	must(failed, "the image has no place for a mount", "");
 }
 
+/* Its place in the table; that of the row `run` is behind all others. */
+static int row_number(const struct container *c) {
+	int row = 0;
+	while (row < NCONTAINERS && c != &containers[row]) row++;
+	return row;
+}
+
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
 	const char *version = header_value(m, "version", NULL);
@@ -4287,7 +4330,6 @@ static int image_accept(struct image *m, const struct container *c) {
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), most = root_size(c);
 	struct utsname kernel = { 0 };
 	size_t n = strcspn(c->image, ".");
-	int is_row = c >= containers && c < containers + NCONTAINERS;
 	uname(&kernel);
 	if (c->version && (!version || version_compare(version, c->version) < 0))
 		return refuse(m, "it has the version %s, and %s is the least that is accepted",
@@ -4296,7 +4338,8 @@ static int image_accept(struct image *m, const struct container *c) {
 		return refuse(m, "it is for %s, and this is %s", arch, ARCH);
 	if (least && version_compare(kernel.release, least) < 0)
 		return refuse(m, "it needs Linux %s, and this is %s", least, kernel.release);
-	if (is_row && m->trusted && name && (strlen(name) != n || memcmp(name, c->image, n)))
+	if (m->trusted && name && row_number(c) < NCONTAINERS &&
+	    (strncmp(name, c->image, n) || name[n]))
 		return refuse(m, "it is the image '%s', and not that of this row", name);
 	if (unpacked > most)
 		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
@@ -4324,7 +4367,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
 	m->ids = ids_first(c);
-	int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(AT_FDCWD, root);
 	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids)) die("%s: %m", root);
 	if ((failed = unpack(m, dir, NULL))) {
 		close(dir);
@@ -4389,15 +4432,14 @@ static void mount_or_die(int root, const struct mount_op *op) {
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
 static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
-		struct mount_op node = { DO_NODE, d->path + 1, NULL, NULL, 0, 0 };
-		dev_t number = 0;
-		int failed = device_number(d, &node.mode, &number);
+		struct permit it;
+		int failed = device_permit(d, &it);
 		if (failed == -ENOENT && d->may & OPTIONAL) continue;
 		must(failed, "device", d->path);
 		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
-		node.flags = (unsigned long)number;
-		node.mode |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
-		mount_or_die(root, &node);
+		it.type |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
+		mount_or_die(root, &(struct mount_op){ DO_NODE, d->path + 1, NULL, NULL,
+						       (unsigned long)it.number, it.type });
 	}
 }
 
@@ -4448,6 +4490,10 @@ static int notifies(const struct container *c) { return c->ready == NOTIFY || is
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[128], options[96], control[64], notify[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
+	for (const char *at = to_hide; *at; at += strlen(at) + 1)
+		mount_or_die(root, &(struct mount_op){ DO_HIDE, at });
+	for (const char *at = to_lock; *at; at += strlen(at) + 1)
+		mount_or_die(root, &(struct mount_op){ DO_LOCK, at });
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
@@ -4522,6 +4568,7 @@ static void construct_limits(const struct container *c) {
 	for (int i = 0; i < RLIM_NLIMITS; i++) {
 		struct rlimit now = { 0 };
 		getrlimit(i, &now);
+		const struct rlimit before = now;
 		rlim_t most = i == RLIMIT_CORE                           ? 0
 			      : i == RLIMIT_NOFILE                       ? 4096
 			      : i == RLIMIT_STACK || i == RLIMIT_MEMLOCK ? 8 << 20
@@ -4529,7 +4576,8 @@ static void construct_limits(const struct container *c) {
 		now.rlim_cur = now.rlim_max = most < now.rlim_max ? most : now.rlim_max;
 		for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 			if (l->resource == i) now.rlim_cur = now.rlim_max = l->most;
-		if (setrlimit(i, &now)) die("limit %d of its processes: %m", i);
+		if (memcmp(&now, &before, sizeof now) && setrlimit(i, &now))
+			die("limit %d of its processes: %m", i);
 	}
 }
 
@@ -4591,9 +4639,7 @@ static void construct_clock(const struct container *c) {
 /* Becomes root among the users of the container, where that is nobody outside. */
 static void construct_users(int users) {
 	if (users < 0) return;
-	if (setns(users, CLONE_NEWUSER) || setgroups(0, NULL) || setresgid(0, 0, 0) ||
-	    setresuid(0, 0, 0))
-		die("users of its own: %m");
+	if (setns(users, CLONE_NEWUSER) || users_become(0, 0)) die("users of its own: %m");
 	close(users);
 }
 
@@ -4621,13 +4667,6 @@ static void network_must(int failed, const struct net *n) {
 		if (k->kind == n->kind && !link_known(fd, k))
 			die("network %s: the kernel has no %s (%s)", n->link, k->name, k->option);
 	must(failed, "network", n->link ? n->link : "");
-}
-
-/* Its place in the table; that of the row `run` is behind all others. */
-static int row_number(const struct container *c) {
-	int row = 0;
-	while (row < NCONTAINERS && c != &containers[row]) row++;
-	return row;
 }
 
 /*
@@ -4927,8 +4966,7 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 	int keep[1 + MOST_PORTS] = { relay.poller };
 	memcpy(keep + 1, supply->ports, sizeof supply->ports);
 	descriptors_keep(keep, LEN(keep));
-	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
-	    setresuid(IDS - 1, IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
 		_exit(host.code);
 	int failed = filter_only(relay_calls);
 	if (failed && failed != -EINVAL) _exit(host.code); /* whether it matters, see `give_up` */
@@ -5077,9 +5115,7 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 	} else if (r) {
 		command = c->health.command;
 	}
-	if (prctl(PR_SET_KEEPCAPS, 1) || setgroups(0, NULL) || setresgid(gid, gid, gid) ||
-	    setresuid(uid, uid, uid))
-		die("becoming user %u: %m", uid);
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(uid, gid)) die("becoming user %u: %m", uid);
 	int tty = r && r->tty ? terminal_open(r, fds[MOST_FDS - 1]) : -1;
 	for (int i = 0; r && i <= STDERR_FILENO; i++)
 		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
@@ -5203,12 +5239,15 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	sigset_t all;
 	const struct image *says = image_says(c);
 	construct(c, says, supply);
+	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
+	/* What they have in common, they get at once. */
+	must(confine_bounds(others), "dropping capabilities", "");
+	if (!c->may && !relays) filter_groups(DEFAULT); /* whether it matters, each decides below */
 	sigfillset(&all); /* all are blocked since child_begin: none is lost, none kills */
 	for (int i = 0; i < IN_ALL; i++) inner_watch(i, -1, 0);
 	pid_t main_pid = fork();
 	if (!main_pid) workload(c, says, supply, NULL, NULL);
 	if (main_pid < 0) die("a process for the workload: %m");
-	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
 	pid_t relay_pid = relays ? fork() : 0;
 	if (!relay_pid && relays) relay_loop(c, supply);
 	if (relay_pid < 0) die("a process for its .ports: %m");
@@ -5222,8 +5261,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	for (int fd = 0; fd <= STDERR_FILENO; fd++) close(fd);
 	open_stdio("/dev/null");
 	/* Another user than the workload, who can't touch it, but whom it can signal. */
-	if (prctl(PR_SET_KEEPCAPS, 1) || setresgid(IDS - 1, IDS - 1, IDS - 1) ||
-	    setresuid(IDS - 1, IDS - 1, IDS - 1))
+	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(IDS - 1, IDS - 1))
 		die("becoming another user: %m");
 	child_bind();
 	int failed = confine(others, FOR_OTHERS);
@@ -5311,8 +5349,8 @@ static void links_clear(void) {
  */
 
 /*
- * Is this the launcher on its read-only mount? What a container can see of it, as /proc/self/exe of
- * a child of ours, leads there, where nobody can write (CVE-2019-5736).
+ * Is this the launcher on its read-only mount? /proc/self/exe of a child of ours, which a container
+ * can see, leads there, where nobody can write (CVE-2019-5736).
  */
 static int is_sealed(char path[64]) {
 	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
@@ -5340,7 +5378,7 @@ static void unseal(void) {
 	char path[64];
 	is_sealed(path);
 	umount2(path, MNT_DETACH);
-	tree_empty(open(host.work, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	tree_empty(dir_open(AT_FDCWD, host.work));
 	rmdir(host.work);
 }
 
@@ -5385,9 +5423,8 @@ static void mount_device(void) {
 		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
-	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg",
-		   "on\n"); /* else it drops our lines */
-	/* Else it keeps 8 MiB free for large pages, and kills for want of memory that there is. */
+	/* Else it drops lines, and kills for want of memory with 8 MiB kept free for large pages. */
+	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 	file_write(AT_FDCWD, "/proc/sys/vm/watermark_boost_factor", "0\n");
 }
 
@@ -5468,17 +5505,15 @@ static int load_module(int dir, char *name) {
 	if (*parameters) *parameters++ = '\0';
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), failed = 0;
 	int compressed = strstr(name, ".ko.") ? 4 : 0; /* MODULE_INIT_COMPRESSED_FILE */
-	if (fd < 0 || (syscall(SYS_finit_module, fd, parameters, compressed) && errno != EEXIST &&
-		       errno != ENODEV))
-		failed = -errno;
-	if (fd >= 0) close(fd);
-	return failed;
+	if (fd < 0 || syscall(SYS_finit_module, fd, parameters, compressed)) failed = -errno;
+	close(fd);
+	return failed == -EEXIST || failed == -ENODEV ? 0 : failed;
 }
 
 /* Loads the board's modules in the order of the file `load`, which the host has worked out. */
 static void load_modules(const char *path) {
 	static char list[8192];
-	int dir = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, loaded = 0, failed;
+	int dir = path ? dir_open(AT_FDCWD, path) : -1, loaded = 0, failed;
 	if (dir < 0 || file_read(dir, "load", list, sizeof list) < 0) return;
 	for (char *name = list, *next; *name; name = next) {
 		next = name + strcspn(name, "\n");
@@ -5503,10 +5538,8 @@ static void mount_data(void) {
 	if (!host.disk) return;
 	mkdir(host.data, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
-	while (i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL)) {
-		failed = errno == ENODEV ? failed : errno;
-		i++;
-	}
+	for (; i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL); i++)
+		if (errno != ENODEV) failed = errno;
 	if (i == LEN(types)) {
 		say("mounting %s on %s: %s", host.disk, host.data, strerror(failed));
 		host.data = "/proc/none"; /* better not started than started without its data */
@@ -5530,10 +5563,15 @@ static void introduce(void) {
 	    any_key());
 }
 
-/* Lets the signals wait that the loop will read, so that nothing is left half made. */
+/*
+ * Lets the signals wait that the loop will read, so that nothing is left half made. What those who
+ * started us have ignored, no workload shall inherit.
+ */
 static sigset_t signals_hold(void) {
 	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
+	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t set;
+	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
 	sigemptyset(&set);
 	for (int i = 0; i < LEN(wanted); i++) sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -5576,18 +5614,16 @@ static void testify(const char *text) {
 static int testimony(int dir, const char *name) {
 	static int said;
 	file_read(dir, name, image.text, sizeof image.text);
-	const char *words = strstr(image.text, to_remember),
-		   *panic = strstr(image.text, "Kernel panic");
-	if (words) words += strlen(to_remember);
-	if (!words) words = panic;
-	if (words && !said++) say("before the reset: %.*s", (int)strcspn(words, "\n"), words);
+	const char *end = strstr(image.text, to_remember);
+	end = end ? end + strlen(to_remember) : strstr(image.text, "Kernel panic");
+	if (end && !said++) say("before the reset: %.*s", (int)strcspn(end, "\n"), end);
 	unlinkat(dir, name, 0);
 	return 0;
 }
 
 static void watchdog_open(void) {
 	int seconds = (int)((watchdog.timeout + 999) / 1000), status = 0;
-	int dir = open("/sys/fs/pstore", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = dir_open(AT_FDCWD, "/sys/fs/pstore");
 	dir_each(dir, testimony);
 	close(dir);
 	if (!seconds) return;
@@ -5641,8 +5677,8 @@ static void boot(void) {
 	umask(022);
 	host.device = 1;
 	host.began = now();
-	faults_hold();
 	signals_hold();
+	faults_hold();
 	if (!is_sealed(path)) {
 		leave_initramfs();
 		mount_device();
@@ -5727,9 +5763,7 @@ static void clear_up(void) {
 	unseal();
 	for (int i = 0; i < NCONTROLLERS; i++) {
 		dir_each(cgroup.base[i], remove_stale);
-		int top = openat(cgroup.base[i], "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		unlinkat(top, "launcher", AT_REMOVEDIR);
-		close(top);
+		unlinkat(cgroup.base[i], "../launcher", AT_REMOVEDIR);
 	}
 }
 
