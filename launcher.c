@@ -3834,6 +3834,7 @@ static struct {
 
 static struct { /* not in `host`, for what has no first value takes no place in the file */
 	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
+	char sealed[64];      /* its read-only mount */
 	char data[PATH_MAX];  /* that directory, if it was named */
 	char image[PATH_MAX]; /* the image that is being worked on, for messages */
 } paths;
@@ -5352,17 +5353,17 @@ static void links_clear(void) {
  * Is this the launcher on its read-only mount? /proc/self/exe of a child of ours, which a container
  * can see, leads there, where nobody can write (CVE-2019-5736).
  */
-static int is_sealed(char path[64]) {
+static int is_sealed(void) {
 	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
 	paths.self[n < 0 ? 0 : n] = '\0';
-	format(path, 64, "%s/launcher", host.work);
-	return !strcmp(paths.self, path);
+	format(paths.sealed, sizeof paths.sealed, "%s/launcher", host.work);
+	return !strcmp(paths.self, paths.sealed);
 }
 
 /* Makes that mount, and a directory for the roots, and executes this program again, from there. */
 static void seal(void) {
-	char path[64];
-	if (is_sealed(path)) return;
+	const char *path = paths.sealed;
+	if (is_sealed()) return;
 	if (mkdir(host.work, 0700) && errno != EEXIST) die("%s: %m", host.work);
 	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
 	close(fd);
@@ -5375,23 +5376,21 @@ static void seal(void) {
 
 /* Takes that mount away again, and the directory. */
 static void unseal(void) {
-	char path[64];
-	is_sealed(path);
-	umount2(path, MNT_DETACH);
+	umount2(paths.sealed, MNT_DETACH);
 	tree_empty(dir_open(AT_FDCWD, host.work));
 	rmdir(host.work);
 }
 
 static const struct {
-	const char *at, *type, *options;
-	unsigned long flags;
+	char at[16], type[12], options[20];
+	unsigned flags;
 } device_mounts[] = {
-	{ "/proc", "proc", NULL, MS_PLAIN },
-	{ "/sys", "sysfs", NULL, MS_PLAIN },
+	{ "/proc", "proc", "", MS_PLAIN },
+	{ "/sys", "sysfs", "", MS_PLAIN },
 	{ "/dev", "devtmpfs", "mode=755", MS_NOSUID | MS_NOEXEC },
 	{ "/run", "tmpfs", "mode=755,size=1m", MS_PLAIN },
-	{ "/sys/fs/cgroup", "cgroup2", NULL, MS_PLAIN },
-	{ "/sys/fs/pstore", "pstore", NULL, MS_PLAIN },
+	{ "/sys/fs/cgroup", "cgroup2", "", MS_PLAIN },
+	{ "/sys/fs/pstore", "pstore", "", MS_PLAIN },
 };
 
 /* Is the root an initramfs, which forgets? */
@@ -5415,11 +5414,12 @@ static void mount_device(void) {
 	char parent[64];
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
+		const char *options = *device_mounts[i].options ? device_mounts[i].options : NULL;
 		mkdir(at, 0755);
 		format(parent, sizeof parent, "%s/..", at);
 		if (!stat(at, &st) && !stat(parent, &above) && st.st_dev != above.st_dev)
 			continue; /* the kernel has done it, or who started us */
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
+		if (mount(type, at, type, device_mounts[i].flags, options) &&
 		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
@@ -5529,7 +5529,7 @@ static void load_modules(const char *path) {
 
 /* Mounts the disk for what containers keep; without it, those that keep something say that. */
 static void mount_data(void) {
-	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
+	static const char types[][6] = { "ext4", "f2fs", "btrfs", "ubifs" };
 	int i = 0, failed = ENODEV, keep = 0;
 	for (int row = 0; row < NCONTAINERS; row++)
 		keep += containers[row].data || containers[row].root == PERSISTENT;
@@ -5550,7 +5550,7 @@ static void mount_data(void) {
 static void introduce(void) {
 	struct utsname kernel = { 0 };
 	struct sysinfo memory = { 0 };
-	static const char *const versions[] = { "missing", "v1", "v2" };
+	static const char versions[][8] = { "missing", "v1", "v2" };
 	uname(&kernel);
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
@@ -5600,7 +5600,7 @@ static const char to_remember[] = "last words: ";
  * the kernel; most kernels have one of them.
  */
 static void testify(const char *text) {
-	static const char *const places[] = { "/dev/pmsg0", "/dev/kmsg" };
+	static const char places[][12] = { "/dev/pmsg0", "/dev/kmsg" };
 	say("%s", text);
 	words("<2>launcher: %s%s\n", to_remember, text);
 	for (int i = 0; i < LEN(places); i++) {
@@ -5673,13 +5673,12 @@ static void faults_hold(void) {
 
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
 static void boot(void) {
-	char path[64];
 	umask(022);
 	host.device = 1;
 	host.began = now();
 	signals_hold();
 	faults_hold();
-	if (!is_sealed(path)) {
+	if (!is_sealed()) {
 		leave_initramfs();
 		mount_device();
 	}
@@ -5728,9 +5727,8 @@ static int remove_stale(int dir, const char *name) {
 /* The same place for a process that is not PID 1: `launcher up` and `launcher run`. */
 static void prepare_host(const char *verb, const char *cgroup_base) {
 	if (geteuid()) die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
-	char path[64];
 	umask(022);
-	if (!is_sealed(path) &&
+	if (!is_sealed() &&
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
 		die("a mount namespace: %m");
 	seal();
