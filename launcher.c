@@ -4430,6 +4430,8 @@ static void mount_or_die(int root, const struct mount_op *op) {
 	must(mount_do(root, op), "in the container:", op->at);
 }
 
+#define mount_one(root, ...) mount_or_die(root, &(struct mount_op){ __VA_ARGS__ })
+
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
 static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
@@ -4439,8 +4441,7 @@ static void construct_devices(const struct container *c, int root) {
 		must(failed, "device", d->path);
 		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
 		it.type |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
-		mount_or_die(root, &(struct mount_op){ DO_NODE, d->path + 1, NULL, NULL,
-						       (unsigned long)it.number, it.type });
+		mount_one(root, DO_NODE, d->path + 1, .flags = it.number, .mode = it.type);
 	}
 }
 
@@ -4450,8 +4451,7 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 	mkdir(host.data, 0700);
 	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0) die("the directory %s, for what is kept: %m", host.data);
-	mkdirat(top, name,
-		0755); /* it is root's, until it is given away: a power cut may be between */
+	mkdirat(top, name, 0755); /* root's, until it is given away: a power cut may be between */
 	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &st) || (!st.st_uid && fchown(dir, uid, gid)))
 		die("%s/%s: %m", host.data, name);
@@ -4466,18 +4466,16 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[32];
 	for (const struct bind *b = c->binds; b && b->from; b++) {
-		unsigned long flags = MS_NODEV | (b->may & WRITE ? MS_NOEXEC : MS_RDONLY);
-		int failed = mount_do(
-		    root, &(struct mount_op){ DO_BIND, b->path, b->from, NULL, flags, 0 });
+		struct mount_op bind = { DO_BIND, b->path, b->from, .flags = MS_NODEV };
+		bind.flags |= b->may & WRITE ? MS_NOEXEC : MS_RDONLY;
+		int failed = mount_do(root, &bind);
 		if (failed == -ENXIO && b->may & OPTIONAL) continue;
-		if (failed)
-			die("binding %s: %s", b->from,
-			    strerror(failed == -ENXIO ? ENOENT : -failed));
+		must(failed == -ENXIO ? -ENOENT : failed, "binding", b->from);
 	}
 	for (const struct data *d = c->data; d && d->name; d++) {
 		int dir = data_open(d->name, uid, gid);
 		format(path, sizeof path, "/proc/self/fd/%d", dir);
-		mount_or_die(root, &(struct mount_op){ DO_BIND, d->path, path, NULL, MS_PLAIN, 0 });
+		mount_one(root, DO_BIND, d->path, path, .flags = MS_PLAIN);
 		close(dir);
 	}
 }
@@ -4487,47 +4485,41 @@ static int is_watched(const struct container *c) { return c->health.every && !c-
 
 static int notifies(const struct container *c) { return c->ready == NOTIFY || is_watched(c); }
 
+/* A file of ours, in /dev/launcher. */
+static void construct_ours(int root, const char *path, const char *from) {
+	mount_one(root, DO_NODE, path, .mode = S_IFREG);
+	mount_one(root, DO_BIND, path, from, .flags = MS_NODEV | MS_RDONLY);
+}
+
 /* All mounts of a container below its open root. */
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
-	char path[128], options[96], control[64], notify[96];
+	char options[96], from[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
-	for (const char *at = to_hide; *at; at += strlen(at) + 1)
-		mount_or_die(root, &(struct mount_op){ DO_HIDE, at });
-	for (const char *at = to_lock; *at; at += strlen(at) + 1)
-		mount_or_die(root, &(struct mount_op){ DO_LOCK, at });
+	for (const char *at = to_hide; *at; at += strlen(at) + 1) mount_one(root, DO_HIDE, at);
+	for (const char *at = to_lock; *at; at += strlen(at) + 1) mount_one(root, DO_LOCK, at);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
-		mount_or_die(
-		    root, &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN, 0 });
+		mount_one(root, DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN);
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
-	const struct {
-		const char *name, *from;
-		int is_there;
-	} ours[] = {
-		{ "launcher", paths.self, c->control },
-		{ "control", control, c->control },
-		{ "notify", notify, notifies(c) },
-	};
-	format(control, sizeof control, "%s/control", host.work);
-	format(notify, sizeof notify, "%s/%s.notify", host.work, c->name);
-	if (c->control || notifies(c))
-		mount_or_die(root, &(struct mount_op)DIRECTORY("dev/launcher"));
-	for (int i = 0; i < LEN(ours); i++) {
-		format(path, sizeof path, "dev/launcher/%s", ours[i].name);
-		if (!ours[i].is_there) continue;
-		mount_or_die(root, &(struct mount_op){ DO_NODE, path, NULL, NULL, 0, S_IFREG });
-		mount_or_die(root, &(struct mount_op){ DO_BIND, path, ours[i].from, NULL,
-						       MS_NODEV | MS_RDONLY, 0 });
+	if (c->control || notifies(c)) mount_one(root, DO_DIR, "dev/launcher");
+	if (c->control) {
+		construct_ours(root, "dev/launcher/launcher", paths.self);
+		format(from, sizeof from, "%s/control", host.work);
+		construct_ours(root, "dev/launcher/control", from);
 	}
-	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
+	if (notifies(c)) {
+		format(from, sizeof from, "%s/%s.notify", host.work, c->name);
+		construct_ours(root, "dev/launcher/notify", from);
+	}
+	mount_one(root, DO_SEAL, "dev");
 }
 
 /* Lays what is written over the read-only root: it is forgotten, and counts as memory; or kept. */
 static int root_writable(const struct container *c, const char *path, int lower) {
-	static const char *const names[] = { "upper", "work", "root" };
+	static const char names[][6] = { "upper", "work", "root" };
 	char options[128], name[64];
 	uid_t ids = (uid_t)ids_first(c);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", c->root,
@@ -4584,12 +4576,8 @@ static void construct_limits(const struct container *c) {
 
 /* How its processes are scheduled, and what they were to who started us. */
 static void construct_process(const struct container *c) {
-	unsigned long cpus[16];
-	memset(cpus, 0xff, sizeof cpus);
-	if (c->affinity) {
-		memset(cpus, 0, sizeof cpus);
-		memcpy(cpus, &c->affinity, sizeof c->affinity);
-	}
+	u64 cpus[16] = { c->affinity };
+	if (!c->affinity) memset(cpus, 0xff, sizeof cpus);
 	syscall(SYS_personality, 0);
 	if (setpriority(PRIO_PROCESS, 0, c->nice)) die("nice %d: %m", c->nice);
 	if (syscall(SYS_sched_setscheduler, 0, c->schedule.policy, &c->schedule.priority))
@@ -4614,14 +4602,10 @@ static int sysctl_set(const struct setting *s) {
 /* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
 static void construct_sysctl(const struct container *c) {
 	static const struct setting ports[] = { { "net.ipv4.ip_unprivileged_port_start", "0" },
-						{ "net.ipv4.ping_group_range", "0 2147483647" },
-						{ NULL, NULL } };
-	const struct setting *const lists[] = { c->net.kind == NET_HOST ? NULL : ports, c->sysctl };
-	for (int i = 0; i < LEN(lists); i++)
-		for (const struct setting *s = lists[i]; s && s->name; s++) {
-			int failed = sysctl_set(s);
-			must(i ? failed : 0, "sysctl", s->name);
-		}
+						{ "net.ipv4.ping_group_range", "0 2147483647" } };
+	for (int i = 0; i < LEN(ports) && c->net.kind != NET_HOST; i++) sysctl_set(&ports[i]);
+	for (const struct setting *s = c->sysctl; s && s->name; s++)
+		must(sysctl_set(s), "sysctl", s->name);
 }
 
 /* Moves the clocks of what is forked from now on. */
