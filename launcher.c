@@ -2900,7 +2900,7 @@ static int knob_given(const struct knob *k, const char *name, const struct conta
 	size_t n = strcspn(file, "*");
 	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
 	       file + n + !!file[n]);
-	return *file && !faccessat(dir, path, F_OK, 0) ? dir : -1;
+	return *file && !syscall(SYS_faccessat, dir, path, F_OK) ? dir : -1;
 }
 
 static enum need knob_need(const struct knob *k) { return k->kind == A_SWAP ? NEED_SWAP : k->need; }
@@ -3140,7 +3140,7 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 }
 
 static int devices_v1(const char *name, const struct permit *d, int n) {
-	static const char *const may[] = { "m", "rm", "wm", "rwm" };
+	static const char may[][4] = { "m", "rm", "wm", "rwm" };
 	char text[48];
 	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", "a");
 	for (; n-- && !failed; d++) {
@@ -3921,9 +3921,10 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
  */
 static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
 	int report[2], pidfd = -1;
-	u64 own = namespaces | CLONE_PIDFD;
-	struct clone3_args args = { .flags = own, .exit_signal = SIGCHLD };
-	args.pidfd = (uintptr_t)&pidfd;
+	const u64 own = namespaces | CLONE_PIDFD;
+	struct clone3_args args = { .flags = own,
+				    .pidfd = (uintptr_t)&pidfd,
+				    .exit_signal = SIGCHLD };
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
@@ -3948,14 +3949,13 @@ static void descriptors_keep(const int *keep, int n) {
 	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
 		next = ~0U; /* the lowest of the others that is kept */
 		for (int i = 0; i < n; i++)
-			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+			if ((unsigned)keep[i] >= from && (unsigned)keep[i] < next)
 				next = (unsigned)keep[i];
 		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
 			continue;
 		if (errno != ENOSYS) die("descriptors: %m");
-		for (unsigned fd = from, most = (unsigned)sysconf(_SC_OPEN_MAX);
-		     fd < next && fd < most;)
-			close((int)fd++); /* before Linux 5.9 */
+		for (unsigned most = getdtablesize(); from < next && from < most; from++)
+			close((int)from); /* before Linux 5.9 */
 	}
 }
 
@@ -3988,12 +3988,14 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 
 enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
 
+union control { /* which they come in */
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
+};
+
 /* Sends a packet, with n descriptors. Returns 0 or -errno; -EAGAIN: nobody takes it now. unix(7) */
 static int packet_send(int to, const void *packet, size_t size, const int *fds, unsigned n) {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
-	} control = { 0 };
+	union control control = { 0 };
 	struct iovec piece = { (void *)(uintptr_t)packet, size };
 	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1 };
 	if (n) {
@@ -4012,10 +4014,7 @@ static int packet_send(int to, const void *packet, size_t size, const int *fds, 
  * length is that of the packet, which may be more than there was room for.
  */
 static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_FDS]) {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
-	} control = { 0 };
+	union control control = { 0 };
 	struct iovec piece = { packet, size };
 	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control };
 	m.msg_controllen = sizeof control; /* the kernel closes what does not fit in */
@@ -4351,7 +4350,7 @@ static int image_accept(struct image *m, const struct container *c) {
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
 	char root[PATH_MAX], says[PATH_MAX], options[96];
-	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
+	u64 size = root_size(c), page = getpagesize();
 	if (after(place, "/dev/")) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
