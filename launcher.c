@@ -3652,15 +3652,18 @@ static int filter_tree(struct filter *f, unsigned from, unsigned to) {
 
 /* Loads the filter of these verdicts: it stays, for what is forked and executed too. */
 static int filter_load(struct filter *f) {
-	f->n = 0;
-	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-	filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0);
-	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
-	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, PRIVATE_CALLS, 0, 2);
-	filter_add(f, BPF_JMP | BPF_JGT | BPF_K, PRIVATE_CALLS + 5, 1, 0);
-	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, MOST_CALLS, 0, 1);
+	static const struct sock_filter first[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PRIVATE_CALLS, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PRIVATE_CALLS + 5, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, MOST_CALLS, 0, 1),
+	};
+	memcpy(f->code, first, sizeof first);
+	f->n = LEN(first);
 	filter_add(f, BPF_RET | BPF_K, f->unknown, 0, 0);
 	int failed = filter_tree(f, 0, MOST_CALLS);
 	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
@@ -3703,7 +3706,7 @@ static int filter_groups(unsigned may) {
 
 /* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
 static int users_map(int proc, u64 first, u64 count) {
-	static const char *const files[] = { "uid_map", "gid_map" };
+	static const char files[][8] = { "uid_map", "gid_map" };
 	const u64 own[] = { geteuid(), getegid() };
 	char map[64];
 	int failed = own[0] ? file_write(proc, "setgroups", "deny") : 0;
@@ -3761,7 +3764,7 @@ static int users_make(u64 first, u64 more) {
 /* Gives the label to what this process, or a child of it, executes next. */
 static int label_set(const char *label) {
 	static const struct {
-		const char *file, *prefix;
+		char file[32], prefix[6];
 	} modules[] = {
 		{ "/proc/self/attr/apparmor/exec", "exec " }, /* Linux 5.8 */
 		{ "/proc/self/attr/exec", "exec " },          /* AppArmor before */
@@ -4869,8 +4872,7 @@ static int relay_move(struct relayed *r, struct side *from, struct side *to, u64
 		if (n < 0 && errno != EAGAIN) return -1;
 		from->held -= n > 0 ? (size_t)n : 0;
 		*count += n > 0 ? (u64)n : 0;
-		if (from->held &&
-		    pipe == relay.spare) { /* it waits there, and others get another */
+		if (from->held && pipe == relay.spare) { /* it waits there; others get another */
 			int other[2] = { from->pipe[0], from->pipe[1] };
 			memcpy(from->pipe, relay.spare, sizeof other);
 			memcpy(relay.spare, other, sizeof other);
@@ -4999,14 +5001,13 @@ static void image_list(const struct image *says, const char *key, const char **l
 /* The environment: of each list what those before it do not say. Nothing comes from outside. */
 static const char **environment(const struct container *c, const char *const *of_image,
 				const char *term) {
-	static char watchdog_usec[48];
 	static const char *const defaults[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
 		"HOME=/",
 		"TERM=linux",
 		NULL,
 	};
-	static char fds[24], pid[24];
+	static char fds[24], pid[24], watchdog_usec[48];
 	const char *extra[5] = { term };
 	int n = 0, handed = 0;
 	for (const struct port *p = c->ports; p && p->port; p++) handed += !p->to;
@@ -5105,9 +5106,8 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
 	if (tty > STDERR_FILENO) close(tty);
 	if (supply) hand_in(c, supply);
-	if (!r &&
-	    c->console) /* refused where a laptop's session owns it: there is no job control then */
-		ioctl(0, TIOCSCTTY, 0);
+	/* Refused where a laptop's session owns it: there is no job control then. */
+	if (!r && c->console) ioctl(0, TIOCSCTTY, 0);
 	give_up(c, says);
 	host.code = 127;
 	if (!command[0]) die("neither its row nor its image says what to run");
@@ -5217,8 +5217,7 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 
 /* PID 1 of a container: a signal that it gets is meant for the workload. orders: or -1. */
 static _Noreturn void inside(const struct container *c, const struct supply *supply) {
-	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) |
-		     c->keep; /* of what it is told to execute */
+	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) | c->keep; /* of what it is to execute */
 	int relays = NO;
 	sigset_t all;
 	const struct image *says = image_says(c);
