@@ -2900,7 +2900,7 @@ static int knob_given(const struct knob *k, const char *name, const struct conta
 	size_t n = strcspn(file, "*");
 	format(path, 96, "%s/%.*s%s%s", name, (int)n, file, file[n] ? c->hugetlb.pages : "",
 	       file + n + !!file[n]);
-	return *file && !faccessat(dir, path, F_OK, 0) ? dir : -1;
+	return *file && !syscall(SYS_faccessat, dir, path, F_OK) ? dir : -1;
 }
 
 static enum need knob_need(const struct knob *k) { return k->kind == A_SWAP ? NEED_SWAP : k->need; }
@@ -3140,7 +3140,7 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 }
 
 static int devices_v1(const char *name, const struct permit *d, int n) {
-	static const char *const may[] = { "m", "rm", "wm", "rwm" };
+	static const char may[][4] = { "m", "rm", "wm", "rwm" };
 	char text[48];
 	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", "a");
 	for (; n-- && !failed; d++) {
@@ -3652,15 +3652,18 @@ static int filter_tree(struct filter *f, unsigned from, unsigned to) {
 
 /* Loads the filter of these verdicts: it stays, for what is forked and executed too. */
 static int filter_load(struct filter *f) {
-	f->n = 0;
-	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-	filter_add(f, BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0);
-	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS, 0, 0);
-	filter_add(f, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, PRIVATE_CALLS, 0, 2);
-	filter_add(f, BPF_JMP | BPF_JGT | BPF_K, PRIVATE_CALLS + 5, 1, 0);
-	filter_add(f, BPF_RET | BPF_K, SECCOMP_RET_ALLOW, 0, 0);
-	filter_add(f, BPF_JMP | BPF_JGE | BPF_K, MOST_CALLS, 0, 1);
+	static const struct sock_filter first[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_AUDIT_ARCH, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, PRIVATE_CALLS, 0, 2),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, PRIVATE_CALLS + 5, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, MOST_CALLS, 0, 1),
+	};
+	memcpy(f->code, first, sizeof first);
+	f->n = LEN(first);
 	filter_add(f, BPF_RET | BPF_K, f->unknown, 0, 0);
 	int failed = filter_tree(f, 0, MOST_CALLS);
 	struct sock_fprog program = { .len = (unsigned short)f->n, .filter = f->code };
@@ -3703,7 +3706,7 @@ static int filter_groups(unsigned may) {
 
 /* Maps the users and groups of the namespace of a process, whose directory in /proc is open. */
 static int users_map(int proc, u64 first, u64 count) {
-	static const char *const files[] = { "uid_map", "gid_map" };
+	static const char files[][8] = { "uid_map", "gid_map" };
 	const u64 own[] = { geteuid(), getegid() };
 	char map[64];
 	int failed = own[0] ? file_write(proc, "setgroups", "deny") : 0;
@@ -3761,7 +3764,7 @@ static int users_make(u64 first, u64 more) {
 /* Gives the label to what this process, or a child of it, executes next. */
 static int label_set(const char *label) {
 	static const struct {
-		const char *file, *prefix;
+		char file[32], prefix[6];
 	} modules[] = {
 		{ "/proc/self/attr/apparmor/exec", "exec " }, /* Linux 5.8 */
 		{ "/proc/self/attr/exec", "exec " },          /* AppArmor before */
@@ -3834,6 +3837,7 @@ static struct {
 
 static struct { /* not in `host`, for what has no first value takes no place in the file */
 	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
+	char sealed[64];      /* its read-only mount */
 	char data[PATH_MAX];  /* that directory, if it was named */
 	char image[PATH_MAX]; /* the image that is being worked on, for messages */
 } paths;
@@ -3920,9 +3924,10 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
  */
 static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
 	int report[2], pidfd = -1;
-	u64 own = namespaces | CLONE_PIDFD;
-	struct clone3_args args = { .flags = own, .exit_signal = SIGCHLD };
-	args.pidfd = (uintptr_t)&pidfd;
+	const u64 own = namespaces | CLONE_PIDFD;
+	struct clone3_args args = { .flags = own,
+				    .pidfd = (uintptr_t)&pidfd,
+				    .exit_signal = SIGCHLD };
 	if (pipe2(report, O_CLOEXEC | O_NONBLOCK)) return -errno;
 	int failed = cgroup_name ? cgroup_place(cgroup_name, &args) : 0;
 	long pid = failed ? -1 : syscall(SYS_clone3, &args, sizeof args);
@@ -3947,14 +3952,13 @@ static void descriptors_keep(const int *keep, int n) {
 	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
 		next = ~0U; /* the lowest of the others that is kept */
 		for (int i = 0; i < n; i++)
-			if (keep[i] >= 0 && (unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+			if ((unsigned)keep[i] >= from && (unsigned)keep[i] < next)
 				next = (unsigned)keep[i];
 		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
 			continue;
 		if (errno != ENOSYS) die("descriptors: %m");
-		for (unsigned fd = from, most = (unsigned)sysconf(_SC_OPEN_MAX);
-		     fd < next && fd < most;)
-			close((int)fd++); /* before Linux 5.9 */
+		for (unsigned most = getdtablesize(); from < next && from < most; from++)
+			close((int)from); /* before Linux 5.9 */
 	}
 }
 
@@ -3987,12 +3991,14 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 
 enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
 
+union control { /* which they come in */
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
+};
+
 /* Sends a packet, with n descriptors. Returns 0 or -errno; -EAGAIN: nobody takes it now. unix(7) */
 static int packet_send(int to, const void *packet, size_t size, const int *fds, unsigned n) {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
-	} control = { 0 };
+	union control control = { 0 };
 	struct iovec piece = { (void *)(uintptr_t)packet, size };
 	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1 };
 	if (n) {
@@ -4011,10 +4017,7 @@ static int packet_send(int to, const void *packet, size_t size, const int *fds, 
  * length is that of the packet, which may be more than there was room for.
  */
 static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_FDS]) {
-	union {
-		struct cmsghdr head;
-		char bytes[CMSG_SPACE(sizeof(int[MOST_FDS]))];
-	} control = { 0 };
+	union control control = { 0 };
 	struct iovec piece = { packet, size };
 	struct msghdr m = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control };
 	m.msg_controllen = sizeof control; /* the kernel closes what does not fit in */
@@ -4350,7 +4353,7 @@ static int image_accept(struct image *m, const struct container *c) {
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
 	char root[PATH_MAX], says[PATH_MAX], options[96];
-	u64 size = root_size(c), page = (u64)sysconf(_SC_PAGESIZE);
+	u64 size = root_size(c), page = getpagesize();
 	if (after(place, "/dev/")) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
@@ -4429,6 +4432,8 @@ static void mount_or_die(int root, const struct mount_op *op) {
 	must(mount_do(root, op), "in the container:", op->at);
 }
 
+#define mount_one(root, ...) mount_or_die(root, &(struct mount_op){ __VA_ARGS__ })
+
 /* The nodes of the row's devices; cgroup_devices has let them be used. */
 static void construct_devices(const struct container *c, int root) {
 	for (const struct device *d = c->devices; d && d->path; d++) {
@@ -4438,8 +4443,7 @@ static void construct_devices(const struct container *c, int root) {
 		must(failed, "device", d->path);
 		must(path_mkdir(root, parent_of(d->path)), "a directory for device", d->path);
 		it.type |= (d->may & READ ? 0444 : 0) | (d->may & WRITE ? 0222 : 0);
-		mount_or_die(root, &(struct mount_op){ DO_NODE, d->path + 1, NULL, NULL,
-						       (unsigned long)it.number, it.type });
+		mount_one(root, DO_NODE, d->path + 1, .flags = it.number, .mode = it.type);
 	}
 }
 
@@ -4449,8 +4453,7 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 	mkdir(host.data, 0700);
 	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (top < 0) die("the directory %s, for what is kept: %m", host.data);
-	mkdirat(top, name,
-		0755); /* it is root's, until it is given away: a power cut may be between */
+	mkdirat(top, name, 0755); /* root's, until it is given away: a power cut may be between */
 	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &st) || (!st.st_uid && fchown(dir, uid, gid)))
 		die("%s/%s: %m", host.data, name);
@@ -4465,18 +4468,16 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char path[32];
 	for (const struct bind *b = c->binds; b && b->from; b++) {
-		unsigned long flags = MS_NODEV | (b->may & WRITE ? MS_NOEXEC : MS_RDONLY);
-		int failed = mount_do(
-		    root, &(struct mount_op){ DO_BIND, b->path, b->from, NULL, flags, 0 });
+		struct mount_op bind = { DO_BIND, b->path, b->from, .flags = MS_NODEV };
+		bind.flags |= b->may & WRITE ? MS_NOEXEC : MS_RDONLY;
+		int failed = mount_do(root, &bind);
 		if (failed == -ENXIO && b->may & OPTIONAL) continue;
-		if (failed)
-			die("binding %s: %s", b->from,
-			    strerror(failed == -ENXIO ? ENOENT : -failed));
+		must(failed == -ENXIO ? -ENOENT : failed, "binding", b->from);
 	}
 	for (const struct data *d = c->data; d && d->name; d++) {
 		int dir = data_open(d->name, uid, gid);
 		format(path, sizeof path, "/proc/self/fd/%d", dir);
-		mount_or_die(root, &(struct mount_op){ DO_BIND, d->path, path, NULL, MS_PLAIN, 0 });
+		mount_one(root, DO_BIND, d->path, path, .flags = MS_PLAIN);
 		close(dir);
 	}
 }
@@ -4486,47 +4487,41 @@ static int is_watched(const struct container *c) { return c->health.every && !c-
 
 static int notifies(const struct container *c) { return c->ready == NOTIFY || is_watched(c); }
 
+/* A file of ours, in /dev/launcher. */
+static void construct_ours(int root, const char *path, const char *from) {
+	mount_one(root, DO_NODE, path, .mode = S_IFREG);
+	mount_one(root, DO_BIND, path, from, .flags = MS_NODEV | MS_RDONLY);
+}
+
 /* All mounts of a container below its open root. */
 static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
-	char path[128], options[96], control[64], notify[96];
+	char options[96], from[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
-	for (const char *at = to_hide; *at; at += strlen(at) + 1)
-		mount_or_die(root, &(struct mount_op){ DO_HIDE, at });
-	for (const char *at = to_lock; *at; at += strlen(at) + 1)
-		mount_or_die(root, &(struct mount_op){ DO_LOCK, at });
+	for (const char *at = to_hide; *at; at += strlen(at) + 1) mount_one(root, DO_HIDE, at);
+	for (const char *at = to_lock; *at; at += strlen(at) + 1) mount_one(root, DO_LOCK, at);
 	for (const struct tmpfs *t = c->tmpfs; t && t->path; t++) {
 		format(options, sizeof options, "mode=1777,uid=%u,gid=%u,size=%llu,nr_inodes=%llu",
 		       uid, gid, t->size, t->inodes ? t->inodes : t->size / 1024);
-		mount_or_die(
-		    root, &(struct mount_op){ DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN, 0 });
+		mount_one(root, DO_MOUNT, t->path, "tmpfs", options, MS_PLAIN);
 	}
 	construct_binds(c, root, uid, gid);
 	construct_devices(c, root);
-	const struct {
-		const char *name, *from;
-		int is_there;
-	} ours[] = {
-		{ "launcher", paths.self, c->control },
-		{ "control", control, c->control },
-		{ "notify", notify, notifies(c) },
-	};
-	format(control, sizeof control, "%s/control", host.work);
-	format(notify, sizeof notify, "%s/%s.notify", host.work, c->name);
-	if (c->control || notifies(c))
-		mount_or_die(root, &(struct mount_op)DIRECTORY("dev/launcher"));
-	for (int i = 0; i < LEN(ours); i++) {
-		format(path, sizeof path, "dev/launcher/%s", ours[i].name);
-		if (!ours[i].is_there) continue;
-		mount_or_die(root, &(struct mount_op){ DO_NODE, path, NULL, NULL, 0, S_IFREG });
-		mount_or_die(root, &(struct mount_op){ DO_BIND, path, ours[i].from, NULL,
-						       MS_NODEV | MS_RDONLY, 0 });
+	if (c->control || notifies(c)) mount_one(root, DO_DIR, "dev/launcher");
+	if (c->control) {
+		construct_ours(root, "dev/launcher/launcher", paths.self);
+		format(from, sizeof from, "%s/control", host.work);
+		construct_ours(root, "dev/launcher/control", from);
 	}
-	mount_or_die(root, &(struct mount_op){ DO_SEAL, "dev", NULL, NULL, 0, 0 });
+	if (notifies(c)) {
+		format(from, sizeof from, "%s/%s.notify", host.work, c->name);
+		construct_ours(root, "dev/launcher/notify", from);
+	}
+	mount_one(root, DO_SEAL, "dev");
 }
 
 /* Lays what is written over the read-only root: it is forgotten, and counts as memory; or kept. */
 static int root_writable(const struct container *c, const char *path, int lower) {
-	static const char *const names[] = { "upper", "work", "root" };
+	static const char names[][6] = { "upper", "work", "root" };
 	char options[128], name[64];
 	uid_t ids = (uid_t)ids_first(c);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu", c->root,
@@ -4583,12 +4578,8 @@ static void construct_limits(const struct container *c) {
 
 /* How its processes are scheduled, and what they were to who started us. */
 static void construct_process(const struct container *c) {
-	unsigned long cpus[16];
-	memset(cpus, 0xff, sizeof cpus);
-	if (c->affinity) {
-		memset(cpus, 0, sizeof cpus);
-		memcpy(cpus, &c->affinity, sizeof c->affinity);
-	}
+	u64 cpus[16] = { c->affinity };
+	if (!c->affinity) memset(cpus, 0xff, sizeof cpus);
 	syscall(SYS_personality, 0);
 	if (setpriority(PRIO_PROCESS, 0, c->nice)) die("nice %d: %m", c->nice);
 	if (syscall(SYS_sched_setscheduler, 0, c->schedule.policy, &c->schedule.priority))
@@ -4613,14 +4604,10 @@ static int sysctl_set(const struct setting *s) {
 /* Settings of its own namespaces. Ports are its own, so any of its users may have the low ones. */
 static void construct_sysctl(const struct container *c) {
 	static const struct setting ports[] = { { "net.ipv4.ip_unprivileged_port_start", "0" },
-						{ "net.ipv4.ping_group_range", "0 2147483647" },
-						{ NULL, NULL } };
-	const struct setting *const lists[] = { c->net.kind == NET_HOST ? NULL : ports, c->sysctl };
-	for (int i = 0; i < LEN(lists); i++)
-		for (const struct setting *s = lists[i]; s && s->name; s++) {
-			int failed = sysctl_set(s);
-			must(i ? failed : 0, "sysctl", s->name);
-		}
+						{ "net.ipv4.ping_group_range", "0 2147483647" } };
+	for (int i = 0; i < LEN(ports) && c->net.kind != NET_HOST; i++) sysctl_set(&ports[i]);
+	for (const struct setting *s = c->sysctl; s && s->name; s++)
+		must(sysctl_set(s), "sysctl", s->name);
 }
 
 /* Moves the clocks of what is forked from now on. */
@@ -4885,8 +4872,7 @@ static int relay_move(struct relayed *r, struct side *from, struct side *to, u64
 		if (n < 0 && errno != EAGAIN) return -1;
 		from->held -= n > 0 ? (size_t)n : 0;
 		*count += n > 0 ? (u64)n : 0;
-		if (from->held &&
-		    pipe == relay.spare) { /* it waits there, and others get another */
+		if (from->held && pipe == relay.spare) { /* it waits there; others get another */
 			int other[2] = { from->pipe[0], from->pipe[1] };
 			memcpy(from->pipe, relay.spare, sizeof other);
 			memcpy(relay.spare, other, sizeof other);
@@ -5015,14 +5001,13 @@ static void image_list(const struct image *says, const char *key, const char **l
 /* The environment: of each list what those before it do not say. Nothing comes from outside. */
 static const char **environment(const struct container *c, const char *const *of_image,
 				const char *term) {
-	static char watchdog_usec[48];
 	static const char *const defaults[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/launcher",
 		"HOME=/",
 		"TERM=linux",
 		NULL,
 	};
-	static char fds[24], pid[24];
+	static char fds[24], pid[24], watchdog_usec[48];
 	const char *extra[5] = { term };
 	int n = 0, handed = 0;
 	for (const struct port *p = c->ports; p && p->port; p++) handed += !p->to;
@@ -5121,9 +5106,8 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 		if (dup2(tty < 0 ? fds[i] : tty, i) < 0) die("stdio: %m");
 	if (tty > STDERR_FILENO) close(tty);
 	if (supply) hand_in(c, supply);
-	if (!r &&
-	    c->console) /* refused where a laptop's session owns it: there is no job control then */
-		ioctl(0, TIOCSCTTY, 0);
+	/* Refused where a laptop's session owns it: there is no job control then. */
+	if (!r && c->console) ioctl(0, TIOCSCTTY, 0);
 	give_up(c, says);
 	host.code = 127;
 	if (!command[0]) die("neither its row nor its image says what to run");
@@ -5233,8 +5217,7 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 
 /* PID 1 of a container: a signal that it gets is meant for the workload. orders: or -1. */
 static _Noreturn void inside(const struct container *c, const struct supply *supply) {
-	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) |
-		     c->keep; /* of what it is told to execute */
+	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) | c->keep; /* of what it is to execute */
 	int relays = NO;
 	sigset_t all;
 	const struct image *says = image_says(c);
@@ -5352,17 +5335,17 @@ static void links_clear(void) {
  * Is this the launcher on its read-only mount? /proc/self/exe of a child of ours, which a container
  * can see, leads there, where nobody can write (CVE-2019-5736).
  */
-static int is_sealed(char path[64]) {
+static int is_sealed(void) {
 	ssize_t n = readlink("/proc/self/exe", paths.self, sizeof paths.self - 1);
 	paths.self[n < 0 ? 0 : n] = '\0';
-	format(path, 64, "%s/launcher", host.work);
-	return !strcmp(paths.self, path);
+	format(paths.sealed, sizeof paths.sealed, "%s/launcher", host.work);
+	return !strcmp(paths.self, paths.sealed);
 }
 
 /* Makes that mount, and a directory for the roots, and executes this program again, from there. */
 static void seal(void) {
-	char path[64];
-	if (is_sealed(path)) return;
+	const char *path = paths.sealed;
+	if (is_sealed()) return;
 	if (mkdir(host.work, 0700) && errno != EEXIST) die("%s: %m", host.work);
 	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0755);
 	close(fd);
@@ -5375,23 +5358,21 @@ static void seal(void) {
 
 /* Takes that mount away again, and the directory. */
 static void unseal(void) {
-	char path[64];
-	is_sealed(path);
-	umount2(path, MNT_DETACH);
+	umount2(paths.sealed, MNT_DETACH);
 	tree_empty(dir_open(AT_FDCWD, host.work));
 	rmdir(host.work);
 }
 
 static const struct {
-	const char *at, *type, *options;
-	unsigned long flags;
+	char at[16], type[12], options[20];
+	unsigned flags;
 } device_mounts[] = {
-	{ "/proc", "proc", NULL, MS_PLAIN },
-	{ "/sys", "sysfs", NULL, MS_PLAIN },
+	{ "/proc", "proc", "", MS_PLAIN },
+	{ "/sys", "sysfs", "", MS_PLAIN },
 	{ "/dev", "devtmpfs", "mode=755", MS_NOSUID | MS_NOEXEC },
 	{ "/run", "tmpfs", "mode=755,size=1m", MS_PLAIN },
-	{ "/sys/fs/cgroup", "cgroup2", NULL, MS_PLAIN },
-	{ "/sys/fs/pstore", "pstore", NULL, MS_PLAIN },
+	{ "/sys/fs/cgroup", "cgroup2", "", MS_PLAIN },
+	{ "/sys/fs/pstore", "pstore", "", MS_PLAIN },
 };
 
 /* Is the root an initramfs, which forgets? */
@@ -5415,11 +5396,12 @@ static void mount_device(void) {
 	char parent[64];
 	for (int i = 0; i < LEN(device_mounts); i++) {
 		const char *at = device_mounts[i].at, *type = device_mounts[i].type;
+		const char *options = *device_mounts[i].options ? device_mounts[i].options : NULL;
 		mkdir(at, 0755);
 		format(parent, sizeof parent, "%s/..", at);
 		if (!stat(at, &st) && !stat(parent, &above) && st.st_dev != above.st_dev)
 			continue; /* the kernel has done it, or who started us */
-		if (mount(type, at, type, device_mounts[i].flags, device_mounts[i].options) &&
+		if (mount(type, at, type, device_mounts[i].flags, options) &&
 		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
@@ -5529,7 +5511,7 @@ static void load_modules(const char *path) {
 
 /* Mounts the disk for what containers keep; without it, those that keep something say that. */
 static void mount_data(void) {
-	static const char *const types[] = { "ext4", "f2fs", "btrfs", "ubifs" };
+	static const char types[][6] = { "ext4", "f2fs", "btrfs", "ubifs" };
 	int i = 0, failed = ENODEV, keep = 0;
 	for (int row = 0; row < NCONTAINERS; row++)
 		keep += containers[row].data || containers[row].root == PERSISTENT;
@@ -5550,7 +5532,7 @@ static void mount_data(void) {
 static void introduce(void) {
 	struct utsname kernel = { 0 };
 	struct sysinfo memory = { 0 };
-	static const char *const versions[] = { "missing", "v1", "v2" };
+	static const char versions[][8] = { "missing", "v1", "v2" };
 	uname(&kernel);
 	sysinfo(&memory);
 	say("version %s for %s, on Linux %s %s with %llu MiB", VERSION, BOARD_NAME, kernel.release,
@@ -5600,7 +5582,7 @@ static const char to_remember[] = "last words: ";
  * the kernel; most kernels have one of them.
  */
 static void testify(const char *text) {
-	static const char *const places[] = { "/dev/pmsg0", "/dev/kmsg" };
+	static const char places[][12] = { "/dev/pmsg0", "/dev/kmsg" };
 	say("%s", text);
 	words("<2>launcher: %s%s\n", to_remember, text);
 	for (int i = 0; i < LEN(places); i++) {
@@ -5673,13 +5655,12 @@ static void faults_hold(void) {
 
 /* PID 1 of a device. Returns when containers can be started, whatever the command line holds. */
 static void boot(void) {
-	char path[64];
 	umask(022);
 	host.device = 1;
 	host.began = now();
 	signals_hold();
 	faults_hold();
-	if (!is_sealed(path)) {
+	if (!is_sealed()) {
 		leave_initramfs();
 		mount_device();
 	}
@@ -5728,9 +5709,8 @@ static int remove_stale(int dir, const char *name) {
 /* The same place for a process that is not PID 1: `launcher up` and `launcher run`. */
 static void prepare_host(const char *verb, const char *cgroup_base) {
 	if (geteuid()) die("'launcher %s' makes namespaces and cgroups: it has to be root", verb);
-	char path[64];
 	umask(022);
-	if (!is_sealed(path) &&
+	if (!is_sealed() &&
 	    (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)))
 		die("a mount namespace: %m");
 	seal();
