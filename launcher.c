@@ -1102,7 +1102,15 @@ static void log_line(const char *who, const char *s, size_t n) {
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
 static char scratch[PATH_MAX + 64];
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
-#define say(...) log_line(journal.as, scratch, format(scratch, sizeof scratch, __VA_ARGS__))
+
+static __attribute__((format(__printf__, 1, 2))) void say(const char *f, ...) {
+	struct text t = { scratch, scratch + sizeof scratch - 1 };
+	va_list ap;
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	log_line(journal.as, scratch, t.at - scratch);
+}
 
 /* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
 struct ring {
@@ -5750,9 +5758,8 @@ static int option(char letter) { return options >> (letter & 31) & 1; }
 
 struct row { /* of `launcher ps` and `launcher stats` */
 	char name[32], state[12], note[128];
-	int pid;
-	unsigned restarts;
-	u64 up, stats[NSTATS]; /* milliseconds; as cgroup_stat gives them */
+	u64 pid, restarts, up, stats[NSTATS]; /* up: milliseconds; as cgroup_stat gives them */
+	u64 cpu; /* tenths of a per cent, found out by who asks again */
 };
 
 struct happening { /* of `launcher events` */
@@ -5766,7 +5773,7 @@ struct link_row { /* of `launcher net`: a link, or a port */
 };
 
 struct reply { /* one packet from the supervisor, as long as its kind needs */
-	enum { REPLY_ROW, REPLY_BYTES, REPLY_END, REPLY_EVENT, REPLY_LINK } kind;
+	enum { REPLY_ROW, REPLY_EVENT, REPLY_LINK, REPLY_BYTES, REPLY_END } kind;
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;
@@ -5786,7 +5793,14 @@ static void print_bytes(const char *s, size_t n) {
 	}
 }
 
-#define print(...) print_bytes(scratch, format(scratch, sizeof scratch, __VA_ARGS__))
+static __attribute__((format(__printf__, 1, 2))) void print(const char *f, ...) {
+	struct text t = { scratch, scratch + sizeof scratch };
+	va_list ap;
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	print_bytes(scratch, (size_t)(t.at - scratch));
+}
 
 /* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
 static void print_text(const char *s) {
@@ -5853,18 +5867,6 @@ static const char *print_size(char buf[16], u64 bytes) {
 	return buf;
 }
 
-static void print_number(const char *key, u64 n) {
-	char text[24];
-	format(text, sizeof text, "%llu", n);
-	print_member(key, text, YES);
-}
-
-/* Seconds, with three digits behind the point. */
-static const char *seconds(char buf[24], u64 ms) {
-	format(buf, 24, "%llu.%03llu", ms / 1000, ms % 1000);
-	return buf;
-}
-
 /* Columns of the terminal on stdout, as far as a serial line knows; a file has many. */
 static size_t columns(void) {
 	struct winsize size = { 0 };
@@ -5872,82 +5874,95 @@ static size_t columns(void) {
 	return failed ? PATH_MAX : size.ws_col ? size.ws_col : 80;
 }
 
-static const char *const stat_names[NSTATS] = {
-	[STAT_MEMORY] = "memory",         [STAT_PEAK] = "peak",
-	[STAT_LIMIT] = "limit",           [STAT_TASKS] = "tasks",
-	[STAT_CPU_TIME] = "cpu_us",       [STAT_BYTES_READ] = "read",
-	[STAT_BYTES_WRITTEN] = "written", [STAT_PRESSURE] = "pressure",
-	[STAT_OOM_KILLS] = "oom_kills",
+/* How a field is shown. Behind the words come numbers, u64; from AS_PID on, none of it is a '-'. */
+enum { AS_WORDS = 1, AS_NOTE, AS_COUNT, AS_TENTHS, AS_SIZE, AS_SECONDS, AS_PID, AS_USED, AS_TIME };
+
+enum listing { IN_PS, IN_STATS }; /* and what has only one is like ps */
+
+struct column {
+	char head[10], key[10]; /* what stands above it; of the member for --json; "": of none */
+	uint8_t kind;           /* 0: it was the last */
+	int8_t width[2];        /* in each listing; negative: it begins at the left; 0: not there */
+	uint16_t field;
 };
 
-static void print_row(const struct row *r) {
-	char pid[16] = "-", up[16] = "-", memory[16] = "-", line[256];
-	if (r->pid) format(pid, sizeof pid, "%d", r->pid);
-	if (r->up) print_time(up, r->up);
-	if (r->stats[STAT_MEMORY]) print_size(memory, r->stats[STAT_MEMORY]);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%-12s %-11s %6s %7s %8u %7s  %s",
-		       r->name, r->state, pid, up, r->restarts, memory, r->note);
-		print_value(line, YES);
-		return;
-	}
-	print_member("name", r->name, NO);
-	print_member("state", r->state, NO);
-	print_number("pid", (u64)r->pid);
-	print_number("up_ms", r->up);
-	print_number("restarts", r->restarts);
-	for (int i = 0; i < NSTATS; i++) print_number(stat_names[i], r->stats[i]);
-	print_member("note", r->note, NO);
-	print_end();
+#define AT(type, field) offsetof(struct type, field)
+#define STAT(name) AT(row, stats[STAT_##name])
+
+static const struct column row_columns[] = {
+	{ "NAME", "name", AS_WORDS, { -12, -12 }, AT(row, name) },
+	{ "STATE", "state", AS_WORDS, { -11, 0 }, AT(row, state) },
+	{ "PID", "pid", AS_PID, { 6, 0 }, AT(row, pid) },
+	{ "UPTIME", "up_ms", AS_TIME, { 7, 0 }, AT(row, up) },
+	{ "RESTARTS", "restarts", AS_COUNT, { 8, 0 }, AT(row, restarts) },
+	{ "CPU%", "", AS_TENTHS, { 0, 6 }, AT(row, cpu) },
+	{ "MEMORY", "memory", AS_USED, { 7, 0 }, STAT(MEMORY) },
+	{ "MEMORY", "", AS_SIZE, { 0, 7 }, STAT(MEMORY) },
+	{ "PEAK", "peak", AS_SIZE, { 0, 7 }, STAT(PEAK) },
+	{ "LIMIT", "limit", AS_SIZE, { 0, 7 }, STAT(LIMIT) },
+	{ "TASKS", "tasks", AS_COUNT, { 0, 5 }, STAT(TASKS) },
+	{ "", "cpu_us", AS_COUNT, { 0, 0 }, STAT(CPU_TIME) },
+	{ "READ", "read", AS_SIZE, { 0, 7 }, STAT(BYTES_READ) },
+	{ "WRITTEN", "written", AS_SIZE, { 0, 7 }, STAT(BYTES_WRITTEN) },
+	{ "PRESS", "pressure", AS_COUNT, { 0, 5 }, STAT(PRESSURE) },
+	{ "", "oom_kills", AS_COUNT, { 0, 0 }, STAT(OOM_KILLS) },
+	{ "RESTARTS", "", AS_COUNT, { 0, 8 }, AT(row, restarts) },
+	{ "NOTE", "note", AS_NOTE, { -1, 0 }, AT(row, note) },
+	{ "" },
+};
+
+static const struct column event_columns[] = {
+	{ "", "time", AS_SECONDS, { 10 }, AT(happening, at) },
+	{ "", "container", AS_WORDS, { -12 }, AT(happening, name) },
+	{ "", "event", AS_WORDS, { -11 }, AT(happening, what) },
+	{ "", "note", AS_WORDS, { -1 }, AT(happening, note) },
+	{ "" },
+};
+
+static const struct column link_columns[] = {
+	{ "CONTAINER", "container", AS_WORDS, { -12 }, AT(link_row, container) },
+	{ "LINK", "link", AS_WORDS, { -15 }, AT(link_row, name) },
+	{ "KIND", "kind", AS_WORDS, { -9 }, AT(link_row, kind) },
+	{ "ON", "on", AS_WORDS, { -12 }, AT(link_row, on) },
+	{ "IN", "in", AS_SIZE, { 7 }, AT(link_row, in) },
+	{ "OUT", "out", AS_SIZE, { 7 }, AT(link_row, out) },
+	{ "NOTE", "note", AS_NOTE, { -1 }, AT(link_row, note) },
+	{ "" },
+};
+
+static const char *column_text(char text[24], const struct column *c, const void *row) {
+	const char *field = (const char *)row + c->field;
+	u64 n;
+	if (c->kind <= AS_NOTE) return field;
+	memcpy(&n, field, sizeof n);
+	if (!n && c->kind >= AS_PID && !option('j')) return "-";
+	if (c->kind == AS_SECONDS)
+		format(text, 24, "%llu.%03llu", n / 1000, n % 1000);
+	else if (option('j') || c->kind == AS_COUNT || c->kind == AS_PID)
+		format(text, 24, "%llu", n);
+	else if (c->kind == AS_TIME)
+		print_time(text, n);
+	else if (c->kind == AS_TENTHS)
+		format(text, 24, "%llu.%llu", n / 10, n % 10);
+	else
+		print_size(text, n);
+	return text;
 }
 
-/* One line of `launcher stats`: what it used in the ms since it was `then`. */
-static void print_stats(const struct row *r, const struct row *then, u64 ms) {
-	char texts[5][16];
-	static const enum count sizes[] = { STAT_MEMORY, STAT_PEAK, STAT_LIMIT, STAT_BYTES_READ,
-					    STAT_BYTES_WRITTEN };
-	u64 used = r->stats[STAT_CPU_TIME] - then->stats[STAT_CPU_TIME];
-	if (used > r->stats[STAT_CPU_TIME]) used = 0; /* another cgroup */
-	for (int i = 0; i < LEN(sizes); i++) print_size(texts[i], r->stats[sizes[i]]);
-	print("%-12s %4llu.%llu %7s %7s %7s %5llu %7s %7s %5llu %8u\n", r->name, used / 10 / ms,
-	      used / ms % 10, texts[0], texts[1], texts[2], r->stats[STAT_TASKS], texts[3],
-	      texts[4], r->stats[STAT_PRESSURE], r->restarts);
-}
-
-static void print_event(const struct happening *e) {
-	char time[24], line[256];
-	seconds(time, e->at);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%10s %-12s %-11s %s", time, e->name,
-		       e->what, e->note);
-		print_value(line, YES);
-		return;
+/* A row of a listing, as wide as the terminal; for NULL its head, which --json does without. */
+static void print_row(const struct column *c, enum listing listing, const void *row) {
+	char line[320], text[24];
+	struct text t = { line, line + min(sizeof line - 1, columns()) };
+	for (; c->kind; c++) {
+		const char *value = row ? column_text(text, c, row) : c->head;
+		if (option('j') && row && *c->key) print_member(c->key, value, c->kind > AS_NOTE);
+		if (!c->width[listing]) continue;
+		text_pad(&t, "  ", (t.at > line) + (c->kind == AS_NOTE), 0, ' ');
+		text_pad(&t, value, strlen(value), c->width[listing], ' ');
 	}
-	print_member("time", time, YES);
-	print_member("container", e->name, NO);
-	print_member("event", e->what, NO);
-	print_member("note", e->note, NO);
-	print_end();
-}
-
-static void print_link(const struct link_row *l) {
-	char in[16], out[16], line[320];
-	print_size(in, l->in);
-	print_size(out, l->out);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%-12s %-15s %-9s %-12s %7s %7s  %s",
-		       l->container, l->name, l->kind, l->on, in, out, l->note);
-		print_value(line, YES);
-		return;
-	}
-	print_member("container", l->container, NO);
-	print_member("link", l->name, NO);
-	print_member("kind", l->kind, NO);
-	print_member("on", l->on, NO);
-	print_number("in", l->in);
-	print_number("out", l->out);
-	print_member("note", l->note, NO);
-	print_end();
+	*t.at = '\0';
+	if (!option('j')) print_value(line, YES);
+	if (row) print_end();
 }
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
@@ -5970,6 +5985,8 @@ static int control_connect(void) {
  */
 static int ask_supervisor(const struct request *request, const int *fds,
 			  void (*each)(const struct row *)) {
+	static const struct column *const columns_of[] = { row_columns, event_columns,
+							   link_columns };
 	static struct reply reply;
 	int fd = control_connect();
 	int failed = packet_send(fd, request, sizeof *request, fds, fds ? MOST_FDS : 0);
@@ -5978,12 +5995,10 @@ static int ask_supervisor(const struct request *request, const int *fds,
 		ssize_t n = recv(fd, &reply, sizeof reply, 0);
 		size_t size = n - offsetof(struct reply, bytes);
 		if (n < (ssize_t)offsetof(struct reply, bytes)) die("the supervisor has gone away");
-		if (reply.kind == REPLY_ROW)
-			(each ? each : print_row)(&reply.row);
-		else if (reply.kind == REPLY_EVENT)
-			print_event(&reply.event);
-		else if (reply.kind == REPLY_LINK)
-			print_link(&reply.link);
+		if (reply.kind == REPLY_ROW && each)
+			each(&reply.row);
+		else if (reply.kind < REPLY_BYTES)
+			print_row(columns_of[reply.kind], IN_PS, reply.bytes);
 		else if (reply.kind == REPLY_BYTES)
 			print_bytes(reply.bytes, size);
 		else if (size)
@@ -5994,18 +6009,21 @@ static int ask_supervisor(const struct request *request, const int *fds,
 	}
 }
 
-static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may have more */
-
+/* One line of `launcher stats`: what it has used since it was asked before. */
 static void row_compare(const struct row *r) {
-	struct row *then = rows;
+	static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may have more */
 	static u64 since, ms;
+	struct row *then = rows;
 	while (then < rows + LEN(rows) - 1 && *then->name && strcmp(then->name, r->name)) then++;
 	if (then == rows) { /* the first of a round */
 		ms = now() - since;
 		since += ms;
 	}
-	if (*then->name) print_stats(r, then, ms ? ms : 1);
+	u64 time = r->stats[STAT_CPU_TIME], before = then->stats[STAT_CPU_TIME];
+	int is_first = !*then->name;
 	*then = *r;
+	then->cpu = time < before ? 0 : (time - before) / (ms ? ms : 1); /* 0: another cgroup */
+	if (!is_first) print_row(row_columns, IN_STATS, then);
 }
 
 /* What the containers use: once to a file or pipe, again and again to a terminal. */
@@ -6016,22 +6034,19 @@ static int ask_stats(char **argv) {
 	if (option('j')) return ask_supervisor(&request, NULL, NULL);
 	for (int round = 0; !failed && (live || round < 2); round++) {
 		if (round && live) print("\33[H\33[J");
-		if (round)
-			print("%-12s %6s %7s %7s %7s %5s %7s %7s %5s %8s\n", "NAME", "CPU%",
-			      "MEMORY", "PEAK", "LIMIT", "TASKS", "READ", "WRITTEN", "PRESS",
-			      "RESTARTS");
+		if (round) print_row(row_columns, IN_STATS, NULL);
 		failed = ask_supervisor(&request, NULL, row_compare);
 		if (!failed && (live || !round)) poll(NULL, 0, 1000);
 	}
 	return failed;
 }
 
-/* Copies what there is from one descriptor to another. Returns 0 at its end. */
-static int pass_on(int from, int to) {
+/* Prints what there is. Returns 0 at its end. */
+static int pass_on(int from) {
 	char bytes[4096];
 	ssize_t n = read(from, bytes, sizeof bytes);
 	for (ssize_t at = 0, done; at < n; at += done)
-		if ((done = write(to, bytes + at, n - at)) <= 0) return 0;
+		if ((done = write(STDOUT_FILENO, bytes + at, n - at)) <= 0) return 0;
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -6074,7 +6089,7 @@ static int exec_follow(int line, int signals) {
 		poll(fds, POLLED, -1);
 		if (fds[AT_TYPED].revents || fds[AT_SCREEN].revents & POLLOUT)
 			typing &= type(fds[AT_SCREEN].fd);
-		if (fds[AT_SCREEN].revents & ~POLLOUT && !pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
+		if (fds[AT_SCREEN].revents & ~POLLOUT && !pass_on(fds[AT_SCREEN].fd))
 			fds[AT_SCREEN].fd = -1;
 		while (read(signals, &s, sizeof s) == sizeof s) {
 			unsigned char signal = (unsigned char)s.ssi_signo;
@@ -6093,20 +6108,27 @@ static int exec_follow(int line, int signals) {
 			typing = YES;
 		} else if (n >= 0 || errno != EAGAIN) {
 			while (fds[AT_SCREEN].fd >= 0 && poll(&fds[AT_SCREEN], 1, 0) > 0 &&
-			       pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
+			       pass_on(fds[AT_SCREEN].fd))
 				;
 			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
 		}
 	}
 }
 
+/* All signals, blocked: they wait for the verb to be in order again. */
+static sigset_t signals_all(void) {
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	return all;
+}
+
 /* A command beside the workload, as confined as that. -t: with a terminal; -u: as that user. */
 static int ask_exec(char **argv) {
-	static struct request r = { .kind = ASK_EXEC, .ids = { -1, -1 } };
+	static struct request r = { .kind = ASK_EXEC };
 	struct termios before, raw;
 	struct winsize size = { 0 };
-	sigset_t all;
-	int line[2], code, at = 0;
+	int line[2], code;
 	const char *user = option_values['u' & 31], *term = getenv("TERM");
 	i64 ids[2] = { -1, -1 };
 	host.code = 125;
@@ -6126,16 +6148,16 @@ static int ask_exec(char **argv) {
 	argv++;
 	if (!strcmp(*argv, "--")) argv++;
 	if (!*argv) die("what to execute in %s?", r.name);
-	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
+	size_t most = sizeof r.text - 1;
+	size_t at = format(r.text, most, "TERM=%s", term ? term : "linux") + 1;
 	for (; *argv; argv++, r.number++) {
-		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
-		at += (int)n + 1;
-		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
+		size_t n = format(r.text + at, most - at, "%s", *argv);
+		at += n + 1;
+		if (n < strlen(*argv) || at >= most)
 			die("the command is longer than %d bytes", (int)sizeof r.text);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
-	sigfillset(&all); /* one that comes early waits for the command to be there */
-	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigset_t all = signals_all(); /* one that comes early waits for the command to be there */
 	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
 		return code == 1 ? 125 : code;
 	close(line[1]);
@@ -6483,14 +6505,6 @@ static const char *as_path(const char *file) {
 	return path;
 }
 
-/* All signals, blocked: they wait for the verb to be in order again. */
-static sigset_t signals_all(void) {
-	sigset_t all;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	return all;
-}
-
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
 static int ask_unpack(char **argv) {
 	char *into = argv[1], temporary[PATH_MAX];
@@ -6761,12 +6775,8 @@ static int ask_other(enum request_kind kind, char **argv) {
 	if (argv[0] && format(r.name, sizeof r.name, "%s", argv[0]) != strlen(argv[0]))
 		die("there is no container '%s'", argv[0]);
 	if (argv[0] && argv[1]) format(r.text, sizeof r.text, "%s", argv[1]);
-	if (kind == ASK_NET && !option('j'))
-		print("%-12s %-15s %-9s %-12s %7s %7s  %s\n", "CONTAINER", "LINK", "KIND", "ON",
-		      "IN", "OUT", "NOTE");
-	if (kind == ASK_PS && !option('j'))
-		print("%-12s %-11s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
-		      "RESTARTS", "MEMORY", "NOTE");
+	if (kind == ASK_NET) print_row(link_columns, IN_PS, NULL);
+	if (kind == ASK_PS) print_row(row_columns, IN_PS, NULL);
 	return ask_supervisor(&r, NULL, NULL);
 }
 
@@ -7974,7 +7984,7 @@ static void row_fill(struct row *r, const struct instance *i) {
 	u64 left = i->deadline > now() ? (i->deadline - now() + 999) / 1000 : 0;
 	format(r->name, sizeof r->name, "%s", row_of(i)->name);
 	format(r->state, sizeof r->state, "%s", i->paused ? "paused" : state_names[i->state]);
-	r->pid = i->task.pid;
+	r->pid = (u64)i->task.pid;
 	r->restarts = i->restarts;
 	r->up = i->state == IS_UP ? now() - i->since : 0;
 	for (int k = 0; k < NSTATS; k++)
