@@ -3842,6 +3842,11 @@ struct task {
 	int report; /* its last words; end of file without any: it did its work */
 };
 
+static void task_close(const struct task *task) {
+	close(task->report);
+	if (task->pidfd >= 0) close(task->pidfd);
+}
+
 /* What a container is started with: descriptors, of which those that it does not get are -1. */
 struct supply {
 	int stdio[3];
@@ -4023,8 +4028,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 		;
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
-	close(task->report);
-	if (task->pidfd >= 0) close(task->pidfd);
+	task_close(task);
 	if (end.si_code != CLD_EXITED && n <= 0)
 		format(words, size, "%s", strsignal(end.si_status));
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
@@ -6172,69 +6176,96 @@ static int ask_exec(char **argv) {
 
 /* ---- 21  show -----------------------------------------------------------------------------------
  *
- * What `launcher net` shows, found out by a child of the supervisor: it may take a while.
+ * What `launcher net` shows, found out by a child of the supervisor: it may take a while. Such a
+ * child speaks to the client itself.
  */
 
 static struct {
-	int client, n;
-	struct {
+	int client;
+	struct reply reply; /* the packet that is being filled */
+} answer;
+
+/* Starts such a child. Returns 0 in it; in the parent 1, or -errno. */
+static int answer_fork(int client) {
+	struct task child;
+	int parent = task_fork(&child, 0, NULL);
+	if (parent > 0) task_close(&child);
+	if (!parent) fcntl(client, F_SETFL, 0); /* only this process waits for that one */
+	answer.client = client;
+	return parent;
+}
+
+static void answer_send(size_t size) {
+	size_t n = offsetof(struct reply, bytes) + size;
+	if (send(answer.client, &answer.reply, n, MSG_NOSIGNAL) < 0) _exit(1); /* it is gone */
+}
+
+static _Noreturn void answer_end(int code, const char *sentence) {
+	struct reply *r = &answer.reply;
+	r->kind = REPLY_END;
+	r->code = code;
+	answer_send(format(r->bytes, sizeof r->bytes, "%s", sentence));
+	_exit(code);
+}
+
+static struct {
+	int n;
+	struct shown {
 		struct link_row row;
 		int index, on;
 	} links[64];
 } show;
 
-static void show_send(const struct link_row *row) {
-	struct reply reply = { .kind = row ? REPLY_LINK : REPLY_END };
-	size_t size = offsetof(struct reply, bytes);
-	if (row) reply.link = *row;
-	if (row) size = offsetof(struct reply, link) + sizeof *row;
-	if (send(show.client, &reply, size, MSG_NOSIGNAL) < 0) _exit(1); /* it is gone */
+/* Takes over the value of an attribute, as far as there is room. Returns whether there is one. */
+static int show_value(void *to, size_t size, const void *list, size_t n, int type) {
+	const void *value = attribute(list, &n, type);
+	if (value) memcpy(to, value, min(n, size));
+	return !!value;
 }
 
 /* A link, or one of its addresses. */
 static void show_visit(const struct nlmsghdr *h) {
 	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
 	const struct ifaddrmsg *address = (const struct ifaddrmsg *)(h + 1);
-	int is_link = h->nlmsg_type == RTM_NEWLINK, index = (int)address->ifa_index, i = 0;
+	int is_link = h->nlmsg_type == RTM_NEWLINK;
 	size_t size = NLMSG_SPACE(is_link ? sizeof *link : sizeof *address);
+	size_t n = h->nlmsg_len - size, within = n;
 	const uint8_t *list = (const uint8_t *)h + size, *value;
-	size_t all = h->nlmsg_len - size, n = all;
+	struct shown *l = show.links, *end = l + show.n;
 	struct rtnl_link_stats64 count = { 0 };
-	if (is_link) {
-		if (show.n == LEN(show.links)) return;
-		struct link_row *row = &show.links[show.n].row;
-		show.links[show.n].index = link->ifi_index;
-		if ((value = attribute(list, &n, IFLA_IFNAME)))
-			format(row->name, sizeof row->name, "%s", (const char *)value);
-		n = all;
-		if ((value = attribute(list, &n, IFLA_LINKINFO)))
-			value = attribute(value, &n, IFLA_INFO_KIND);
-		format(row->kind, sizeof row->kind, "%s", value ? (const char *)value : "device");
-		n = all;
-		value = attribute(list, &n, IFLA_MASTER);
-		if (value) memcpy(&show.links[show.n].on, value, sizeof(int));
-		n = all;
-		if ((value = attribute(list, &n, IFLA_STATS64)))
-			memcpy(&count, value, min(n, sizeof count));
-		row->in = count.rx_bytes;
-		row->out = count.tx_bytes;
-		format(row->note, sizeof row->note, link->ifi_flags & IFF_UP ? "up" : "down");
-		show.n++;
+	char text[40];
+	if (!is_link) {
+		while (l < end && l->index != (int)address->ifa_index) l++;
+		if (l == end || !(value = attribute(list, &n, IFA_ADDRESS))) return;
+		size_t at = strlen(l->row.note);
+		format(l->row.note + at, sizeof l->row.note - at, ", %s/%u",
+		       ip_text(text, ip_of(value, n)), address->ifa_prefixlen);
 		return;
 	}
-	while (i < show.n && show.links[i].index != index) i++;
-	if (i == show.n || !(value = attribute(list, &n, IFA_ADDRESS))) return;
-	struct ip ip = ip_of(value, n);
-	char text[40], *note = show.links[i].row.note;
-	size_t at = strlen(note);
-	format(note + at, sizeof show.links[i].row.note - at, ", %s/%u", ip_text(text, ip),
-	       address->ifa_prefixlen);
+	if (show.n == LEN(show.links)) return;
+	show.n++;
+	end->index = link->ifi_index;
+	show_value(end->row.name, sizeof end->row.name - 1, list, n, IFLA_IFNAME);
+	show_value(&end->on, sizeof end->on, list, n, IFLA_MASTER);
+	show_value(&count, sizeof count, list, n, IFLA_STATS64);
+	end->row.in = count.rx_bytes;
+	end->row.out = count.tx_bytes;
+	strcpy(end->row.kind, "device");
+	if ((value = attribute(list, &within, IFLA_LINKINFO)))
+		show_value(end->row.kind, sizeof end->row.kind - 1, value, within, IFLA_INFO_KIND);
+	strcpy(end->row.note, link->ifi_flags & IFF_UP ? "up" : "down");
+}
+
+static void show_send(const struct link_row *row) {
+	answer.reply.kind = REPLY_LINK;
+	answer.reply.link = *row;
+	answer_send(sizeof *row);
 }
 
 /* All links of the namespace that the caller is in. */
 static void show_links(const char *container, const char *on) {
 	int fd = net_open();
-	memset(&show.n, 0, sizeof show - offsetof(__typeof__(show), n));
+	memset(&show, 0, sizeof show);
 	net_each(fd, RTM_GETLINK, show_visit);
 	net_each(fd, RTM_GETADDR, show_visit);
 	for (int i = 0; i < show.n; i++) {
@@ -6251,33 +6282,26 @@ static void show_links(const char *container, const char *on) {
 }
 
 static void show_ports(const struct container *c, const struct traffic *t) {
-	struct link_row row = { 0 };
-	format(row.container, sizeof row.container, "%s", c->name);
 	for (const struct port *p = c->ports; p && p->port; p++) {
+		struct link_row row = { .kind = "handed in", .on = "-" };
+		format(row.container, sizeof row.container, "%s", c->name);
 		format(row.name, sizeof row.name, "port %d", p->port);
-		format(row.kind, sizeof row.kind, p->to ? "relayed" : "handed in");
-		format(row.on, sizeof row.on, p->to ? "port %d" : "-", p->to);
-		row.in = p->to ? t->in : 0;
-		row.out = p->to ? t->out : 0;
-		row.note[0] = '\0';
-		if (p->to)
+		if (p->to) {
+			format(row.kind, sizeof row.kind, "relayed");
+			format(row.on, sizeof row.on, "port %d", p->to);
 			format(row.note, sizeof row.note, "%u clients, %llu until now", t->open,
 			       t->clients);
+			row.in = t->in;
+			row.out = t->out;
+		}
 		show_send(&row);
 	}
 }
 
 /* Lists all that there is to a client: of the device, then of each row. spaces: theirs, or -1. */
 static int show_start(int client, const int *spaces, const struct traffic *traffic) {
-	struct task child;
-	int parent = task_fork(&child, 0, NULL);
-	if (parent > 0) {
-		close(child.report);
-		close(child.pidfd);
-	}
-	if (parent) return parent < 0 ? parent : 0;
-	show.client = client;
-	fcntl(client, F_SETFL, 0);
+	int parent = answer_fork(client);
+	if (parent) return parent;
 	show_links("-", NULL);
 	for (int i = 0; i < NCONTAINERS; i++) {
 		const struct net *n = &containers[i].net;
@@ -6285,8 +6309,7 @@ static int show_start(int client, const int *spaces, const struct traffic *traff
 			show_links(containers[i].name, n->kind == NET_DEVICE ? NULL : n->link);
 		show_ports(&containers[i], &traffic[i]);
 	}
-	show_send(NULL);
-	_exit(0);
+	answer_end(0, "");
 }
 
 /* ---- 22  policy ---------------------------------------------------------------------------------
@@ -6817,18 +6840,17 @@ static int ask(int argc, char **argv) {
 /* ---- 24  save -----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
- * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
- * and may change under it: names are opened one at a time, and no link is followed.
+ * child of the supervisor walks it. The tree is somebody else's, and may change under it: names are
+ * opened one at a time, and no link is followed.
  */
 
 static struct {
-	int client, root;
+	int root;
 	u64 ids;             /* the first of its users */
 	char path[PATH_MAX]; /* of the entry at hand */
 	size_t path_at;      /* where its name begins in it */
 	int changed;         /* files that were not what they had been a moment before */
-	struct reply reply;  /* the packet that is being filled */
-	size_t filled;
+	size_t filled;       /* bytes of the packet */
 	char pax[PAX_MAX], data[64 << 10];
 	size_t pax_size;
 	char *names; /* 'd' and a directory to walk, 'l' and a file of several names */
@@ -6840,33 +6862,23 @@ static struct {
 	} * links;
 } saver;
 
-enum {
-	SAVE_NAMES = 64 << 20,
-	SAVE_LINKS = 1 << 20
-}; /* bytes, places: what is not used is not there */
+enum { SAVE_NAMES = 64 << 20, SAVE_LINKS = 1 << 20 }; /* bytes, places: most are never touched */
 
 static _Noreturn void save_end(int code, const char *sentence) {
-	struct reply *r = &saver.reply;
-	if (saver.filled)
-		send(saver.client, r, offsetof(struct reply, bytes) + saver.filled, MSG_NOSIGNAL);
-	r->kind = REPLY_END;
-	r->code = code;
-	size_t n = format(r->bytes, sizeof r->bytes, "%s", sentence);
-	send(saver.client, r, offsetof(struct reply, bytes) + n, MSG_NOSIGNAL);
-	_exit(code);
+	if (saver.filled) answer_send(saver.filled);
+	answer_end(code, sentence);
 }
 
 #define save_die(...) save_end(1, words(__VA_ARGS__))
 
 static void save_bytes(const void *from, size_t n) {
-	struct reply *r = &saver.reply;
+	char *packet = answer.reply.bytes;
 	for (size_t at = 0, piece; at < n; at += piece) {
-		piece = min(n - at, sizeof r->bytes - saver.filled);
-		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
+		piece = min(n - at, sizeof answer.reply.bytes - saver.filled);
+		memcpy(packet + saver.filled, (const char *)from + at, piece);
 		saver.filled += piece;
-		if (saver.filled < sizeof r->bytes) continue;
-		if (send(saver.client, r, sizeof *r, MSG_NOSIGNAL) < 0)
-			_exit(1); /* nobody listens any more */
+		if (saver.filled < sizeof answer.reply.bytes) continue;
+		answer_send(saver.filled);
 		saver.filled = 0;
 	}
 }
@@ -7036,17 +7048,10 @@ static _Noreturn void save(void) {
  * descriptors stay the caller's. Returns 0 or -errno.
  */
 static int save_start(int client, const struct task *task, u64 ids) {
-	struct task child;
-	int parent = task_fork(&child, 0, NULL);
-	if (parent > 0) {
-		close(child.report);
-		close(child.pidfd);
-	}
-	if (parent) return parent < 0 ? parent : 0;
-	saver.client = client;
+	int parent = answer_fork(client);
+	if (parent) return parent;
+	answer.reply.kind = REPLY_BYTES;
 	saver.ids = ids;
-	saver.reply.kind = REPLY_BYTES;
-	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
 	saver.root = open(words("/proc/%d/root", task->pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (saver.root < 0 ||
 	    (syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0) && errno != ENOSYS))
@@ -7463,8 +7468,7 @@ static int keep_device(struct instance *i) {
 	if (c->net.kind != NET_DEVICE || i->lease >= 0) return 0;
 	int failed = keeper_start(c, &i->lease, &i->keeper);
 	if (failed) return failed;
-	close(i->keeper.report);
-	close(i->keeper.pidfd);
+	task_close(&i->keeper);
 	return 0;
 }
 
@@ -7837,8 +7841,7 @@ static void on_exit_of(struct instance *i, const siginfo_t *end, const struct ru
 	on_notify(i); /* READY=1, if not for long */
 	if (i->state == IS_STARTING && !i->execed && !*last_words && end->si_code == CLD_EXITED)
 		happen(i, ON_EXECED); /* it was up, if not for long */
-	close(i->task.report);
-	close(i->task.pidfd);
+	task_close(&i->task);
 	close_one(&i->orders);
 	line_close(i);
 	i->task.pid = 0;
@@ -7878,8 +7881,7 @@ static void on_children(void) {
 		if (dog.task.pid != pid) continue;
 		dog.read = end.si_status ? dog.read : now();
 		dog.task.pid = 0;
-		close(dog.task.report);
-		close(dog.task.pidfd);
+		task_close(&dog.task);
 	}
 }
 
