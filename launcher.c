@@ -5811,7 +5811,7 @@ static void print_text(const char *s) {
 	const char *from = s;
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
-		step = good ? good : 1;
+		step = good ?: 1;
 		if (good && !(option('j') && strchr("\"\\\t", *s))) continue;
 		print_bytes(from, (size_t)(s - from)); /* at once: a call for each byte is slow */
 		from = s + step;
@@ -5875,7 +5875,7 @@ static const char *print_size(char buf[16], u64 bytes) {
 static size_t columns(void) {
 	struct winsize size = { 0 };
 	int failed = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	return failed ? PATH_MAX : size.ws_col ? size.ws_col : 80;
+	return failed ? PATH_MAX : (size.ws_col ?: 80);
 }
 
 /* How a field is shown. Behind the words come numbers, u64; from AS_PID on, none of it is a '-'. */
@@ -6153,7 +6153,7 @@ static int ask_exec(char **argv) {
 	if (!strcmp(*argv, "--")) argv++;
 	if (!*argv) die("what to execute in %s?", r.name);
 	size_t most = sizeof r.text - 1;
-	size_t at = format(r.text, most, "TERM=%s", term ? term : "linux") + 1;
+	size_t at = format(r.text, most, "TERM=%s", term ?: "linux") + 1;
 	for (; *argv; argv++, r.number++) {
 		size_t n = format(r.text + at, most - at, "%s", *argv);
 		at += n + 1;
@@ -6421,7 +6421,7 @@ static void check_print(const struct container *c, const char *what, const char 
 			const char *here, const char *takes, enum need need) {
 	int tolerated = need < NEEDS && c->tolerate >> need & 1;
 	const char *state = checked.config ? config_says(takes, need) : here;
-	const char *word = state ? state : tolerated ? "tolerated" : "missing";
+	const char *word = state ?: (tolerated ? "tolerated" : "missing");
 	checked.missing += !state && !tolerated;
 	const char *const pairs[] = { "container", c->name, "knob", what,     "asked",
 				      asked,       "state", word,   "option", takes };
@@ -7077,8 +7077,9 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 /* clang-format off */
 #define STATES(X)                                                                                  \
-	X(IS_WAITING) X(IS_UNPACKING) X(IS_STARTING) X(IS_UP) X(IS_STOPPING)                       \
-	X(IS_BACKING_OFF) X(IS_PARKED) X(IS_LISTENING) X(IS_DONE)
+	X(IS_WAITING, "waiting") X(IS_UNPACKING, "unpacking") X(IS_STARTING, "starting")           \
+	X(IS_UP, "up") X(IS_STOPPING, "stopping") X(IS_BACKING_OFF, "backing-off")                 \
+	X(IS_PARKED, "parked") X(IS_LISTENING, "listening") X(IS_DONE, "done")
 #define EVENTS(X, s)                                                                               \
 	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
 	X(s, ON_GO)                  /* nothing is in its way */                                   \
@@ -7088,17 +7089,18 @@ static int save_start(int client, const struct task *task, u64 ids) {
 	X(s, ON_EXITED)              /* the task is gone */                                        \
 	X(s, ON_TIMEOUT)             /* its deadline has passed */
 
-#define NAME_ONLY(name) name,
-#define EVENT_ONLY(state, name) name,
-enum state { STATES(NAME_ONLY) NSTATES };
+#define STATE_ONLY(state, word) state,
+#define WORD_ONLY(state, word) word,
+#define EVENT_ONLY(state, event) event,
+enum state { STATES(STATE_ONLY) NSTATES };
 enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
+enum source {
+	FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_NOTE, FROM_LINE,
+	FROM_PORT, FROM_INSIDE
+};
 /* clang-format on */
 
-static const char *const state_names[] = {
-	[IS_WAITING] = "waiting", [IS_UNPACKING] = "unpacking", [IS_STARTING] = "starting",
-	[IS_UP] = "up",           [IS_STOPPING] = "stopping",   [IS_BACKING_OFF] = "backing-off",
-	[IS_PARKED] = "parked",   [IS_LISTENING] = "listening", [IS_DONE] = "done",
-};
+static const char state_names[][12] = { STATES(WORD_ONLY) };
 
 enum { KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { MOST_KILLS = 10 };   /* attempts to kill, after which it is said that this does not help */
@@ -7106,6 +7108,7 @@ enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log
 enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
 struct instance {
+	const struct container *row; /* of the policy */
 	enum state state;
 	int wanted;       /* it shall run: what a stopping one does when it has stopped */
 	struct task task; /* the unpacker, or the container's PID 1; never a second one */
@@ -7155,22 +7158,6 @@ static u64 end_by;              /* when patience with that ends */
 static struct traffic *traffic; /* of all rows, and shared with those who count it */
 static u64 budget_at; /* when a row without any priority could have used all of the budget */
 
-enum source {
-	FROM_SIGNAL,
-	FROM_SOCKET,
-	FROM_CLIENT,
-	FROM_REPORT,
-	FROM_LOG,
-	FROM_NOTE,
-	FROM_LINE,
-	FROM_PORT,
-	FROM_INSIDE
-};
-
-static const struct container *row_of(const struct instance *i) {
-	return &containers[i - instances];
-}
-
 /* The loop shall look at fd, which is that of a source and its index. EPOLL_CTL_ADD or _MOD. */
 static void watch(int how, int fd, uint32_t events, enum source source, int index) {
 	struct epoll_event event = { .events = events };
@@ -7184,7 +7171,7 @@ static void watch(int how, int fd, uint32_t events, enum source source, int inde
 static void record(const struct instance *i, const char *what, const char *why, u64 at) {
 	struct happening *h = &happenings[happened++ % LEN(happenings)];
 	h->at = at;
-	format(h->name, sizeof h->name, "%s", i ? row_of(i)->name : "-");
+	format(h->name, sizeof h->name, "%s", i ? i->row->name : "-");
 	format(h->what, sizeof h->what, "%s", what);
 	format(h->note, sizeof h->note, "%s", why);
 }
@@ -7204,21 +7191,21 @@ static void signal_task(struct instance *i, int signal) {
 	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
 	if (failed && errno == ENOSYS)
 		failed = kill(i->task.pid, signal); /* it is not reaped yet */
-	if (failed) say("%s: signal %d: %m", row_of(i)->name, signal);
+	if (failed) say("%s: signal %d: %m", i->row->name, signal);
 }
 
 static int set_paused(struct instance *i, int paused) {
-	int failed = i->paused == paused ? 0 : cgroup_freeze(row_of(i)->name, paused);
+	int failed = i->paused == paused ? 0 : cgroup_freeze(i->row->name, paused);
 	if (failed || i->paused == paused) return failed;
 	i->paused = paused;
-	i->look = paused || !row_of(i)->health.every ? 0 : now() + row_of(i)->health.every;
+	i->look = paused || !i->row->health.every ? 0 : now() + i->row->health.every;
 	record(i, paused ? "paused" : "unpaused", "", now());
 	return 0;
 }
 
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
 static void root_forget(struct instance *i) {
-	if (i->root->unpacked) root_drop(row_of(i)->image);
+	if (i->root->unpacked) root_drop(i->row->image);
 	i->root->unpacked = NO;
 }
 
@@ -7235,49 +7222,61 @@ static void net_forget(struct instance *i) {
 	close_one(&i->home->lease);
 }
 
+/* Nobody wants it: it gives back all that it has, but for the sockets, and begins anew. */
 static void release(struct instance *i) {
 	int users = 0;
+	i->wanted = i->half_open = i->resting = NO;
+	i->deadline = i->delay = 0;
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
 		users += k != i && k->root == i->root && !rests(k);
 	if (!users) root_forget(i);
 	if (i->home != i) close_one(&i->users);
 	net_forget(i);
-	cgroup_remove(row_of(i)->name);
+	cgroup_remove(i->row->name);
 	i->bounded = NO;
+}
+
+/* A socket that listens there, or -errno. */
+static int port_open(const struct port *p) {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6; /* which has its port at the same place */
+	} at = { 0 };
+	struct ip ip = ip_read(p->at);
+	int on = YES, off = NO, type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = ip.bits == 32 ? -1 : socket(AF_INET6, type, 0);
+	int v4 = ip.bits == 32 || (fd < 0 && errno == EAFNOSUPPORT && !ip.bits);
+	if (v4) fd = socket(AF_INET, type, 0);
+	if (fd < 0) return -errno;
+	at.any.sa_family = v4 ? AF_INET : AF_INET6;
+	at.v4.sin_port = htons((uint16_t)p->port);
+	ip_bytes(v4 ? (uint8_t *)&at.v4.sin_addr : at.v6.sin6_addr.s6_addr, ip);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
+	if (!bind(fd, &at.any, v4 ? sizeof at.v4 : sizeof at.v6) && !listen(fd, SOMAXCONN))
+		return fd;
+	int failed = -errno;
+	close(fd);
+	return failed;
 }
 
 /* Listens where its row says: as soon as it is wanted, so that clients wait and are not refused. */
 static int ports_open(struct instance *i) {
-	const struct port *p = row_of(i)->ports;
-	int on = YES, off = NO, failed = 0;
-	for (int n = 0; p && p[n].port && !failed; n++) {
-		struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
-		struct sockaddr_in at4 = { .sin_family = AF_INET };
-		struct ip ip = ip_read(p[n].at);
+	const struct port *p = i->row->ports;
+	for (int n = 0; p && p[n].port; n++) {
 		if (i->ports[n] >= 0) {
 			listen(i->ports[n], SOMAXCONN); /* a container may have shut it down */
 			continue;
 		}
-		at.sin6_port = at4.sin_port = htons((uint16_t)p[n].port);
-		ip_bytes(ip.bits == 32 ? (uint8_t *)&at4.sin_addr : at.sin6_addr.s6_addr, ip);
-		int fd = socket(ip.bits == 32 ? AF_INET : AF_INET6,
-				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		int v4 = ip.bits == 32 || (fd < 0 && errno == EAFNOSUPPORT && !ip.bits);
-		if (v4 && fd < 0)
-			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-		if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
-		if (fd < 0 ||
-		    (v4 ? bind(fd, (struct sockaddr *)&at4, sizeof at4)
-			: bind(fd, (struct sockaddr *)&at, sizeof at)) ||
-		    listen(fd, SOMAXCONN)) {
-			failed = -errno;
-			note(i, "port %d: %s", p[n].port, strerror(errno));
-			close_one(&fd);
+		int fd = port_open(&p[n]);
+		if (fd < 0) {
+			note(i, "port %d: %s", p[n].port, strerror(-fd));
+			return fd;
 		}
 		i->ports[n] = fd;
 	}
-	return failed;
+	return 0;
 }
 
 /* Waits for the first client, or does no more: its container has them. */
@@ -7300,10 +7299,10 @@ static void ports_close(struct instance *i) {
  * a second of CPU. The budget is a time: what was used comes back as that passes.
  */
 static int budget_take(const struct instance *i) {
-	u64 every = budget.every ? budget.every : SECONDS(15), time = now();
-	u64 most = (budget.restarts ? budget.restarts : 40) * every;
+	u64 every = budget.every ?: SECONDS(15), time = now();
+	u64 most = (budget.restarts ?: 40) * every;
 	u64 used = budget_at > time ? budget_at - time : 0;
-	if (used + every > most / 4 * (row_of(i)->priority + 1)) return NO;
+	if (used + every > most / 4 * (i->row->priority + 1)) return NO;
 	budget_at = time + min(used + every * (1 + i->cpu / 1000), most);
 	return YES;
 }
@@ -7319,7 +7318,7 @@ static void end(int command) {
 /* Is the status of its latest task one of a failure? */
 static int has_failed(const struct instance *i) {
 	int failed = i->status != 0;
-	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
+	for (const int *ok = i->row->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
 	return failed;
 }
 
@@ -7330,12 +7329,12 @@ static int has_succeeded(const struct instance *i) {
 /* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
 static int is_ready(const struct instance *i) {
 	return i->state == IS_UP || i->state == IS_LISTENING || i->left_out ||
-	       (row_of(i)->restart == NEVER && has_succeeded(i));
+	       (i->row->restart == NEVER && has_succeeded(i));
 }
 
 /* The first instance that keeps a waiting one from starting; NULL if there is none. */
 static const struct instance *waits_for(const struct instance *i) {
-	for (const int *row = row_of(i)->after; row && *row >= 0 && !i->impatient; row++)
+	for (const int *row = i->row->after; row && *row >= 0 && !i->impatient; row++)
 		if (!is_ready(&instances[*row])) return &instances[*row];
 	if (i->home != i && i->home->net < 0) return i->home; /* for a network to share */
 	return i->root->unpacker;                             /* of the image that both share */
@@ -7351,31 +7350,25 @@ static enum state stay(struct instance *i) { return i->state; }
 static enum state wait_turn(struct instance *i) {
 	i->wanted = YES;
 	i->left_out = i->impatient = i->lost = NO;
-	i->deadline = !row_of(i)->after ? 0
-		      : row_of(i)->wait ? now() + row_of(i)->wait
-					: now() + SECONDS(60);
+	i->deadline = !i->row->after ? 0 : now() + (i->row->wait ?: SECONDS(60));
 	return IS_WAITING;
 }
 
 static enum state finish(struct instance *i) {
-	i->wanted = i->half_open = i->resting = NO;
-	i->deadline = i->delay = 0;
 	ports_close(i);
 	release(i);
 	return IS_DONE;
 }
 
-/* Nobody needs it: it gives back all that it has, but for the sockets, where somebody may wait. */
+/* Nobody needs it; at its sockets somebody may wait. */
 static enum state rest(struct instance *i) {
 	if (ports_open(i)) {
-		say("%s: %s", row_of(i)->name, i->note);
+		say("%s: %s", i->row->name, i->note);
 		finish(i);
 		i->resting = YES;
 		i->deadline = now() + SECONDS(5);
 		return IS_BACKING_OFF;
 	}
-	i->wanted = i->half_open = i->resting = NO;
-	i->deadline = i->delay = 0;
 	release(i);
 	ports_watch(i, YES);
 	return IS_LISTENING;
@@ -7389,8 +7382,8 @@ static enum state wake(struct instance *i) {
 
 /* The device can't afford another try now: what the row names comes instead, or a long rest. */
 static enum state park(struct instance *i) {
-	const struct container *c = row_of(i);
-	u64 rest = budget.parked ? budget.parked : SECONDS(300);
+	const struct container *c = i->row;
+	u64 rest = budget.parked ?: SECONDS(300);
 	char text[256];
 	int falls = c->escalate & FALLBACK && !i->root->fallen;
 	if (falls) {
@@ -7411,17 +7404,17 @@ static enum state park(struct instance *i) {
 
 /* Is it up for so long that what was before does not count any more? */
 static int is_calm(const struct instance *i) {
-	const struct container *c = row_of(i);
-	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
+	const struct container *c = i->row;
+	u64 limit = c->backoff.limit ?: SECONDS(60);
+	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ?: limit);
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
 static enum state conclude(struct instance *i, int failed) {
-	const struct container *c = row_of(i);
-	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
-	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
+	const struct container *c = i->row;
+	u64 first = c->backoff.first ?: SECONDS(1);
+	u64 limit = c->backoff.limit ?: SECONDS(60);
+	u64 factor = c->backoff.factor ?: 200;
 	i->resting = c->start == ON_CONNECT && !failed;
 	if (i->resting && now() - i->since >= first) return rest(i); /* else it may serve nobody */
 	if (!i->resting && (c->restart == NEVER || (c->restart == ON_FAILURE && !failed))) {
@@ -7464,7 +7457,7 @@ static enum state begin(struct instance *i, int failed, enum state next) {
 
 /* The keeper of a DEVICE makes the network of its row; of another, the container itself does. */
 static int keep_device(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	if (c->net.kind != NET_DEVICE || i->lease >= 0) return 0;
 	int failed = keeper_start(c, &i->lease, &i->keeper);
 	if (failed) return failed;
@@ -7473,7 +7466,7 @@ static int keep_device(struct instance *i) {
 }
 
 static enum state build(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), orders[2] = { -1, -1 };
 	struct supply supply = {
 		{ null, i->log[1], i->log[1] }, -1, i->home->net, i->users, -1, NO_PORTS,
@@ -7502,7 +7495,7 @@ static enum state build(struct instance *i) {
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
 static enum state launch(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->status = 125; /* until it is known better */
 	i->execed = i->calm = NO;
 	i->sick = NULL;
@@ -7532,15 +7525,15 @@ static enum state launch(struct instance *i) {
 static void spaces_keep(struct instance *i) {
 	int proc = open(words("/proc/%d/ns", i->task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (syscall(SYS_pidfd_send_signal, i->task.pidfd, 0, NULL, 0)) close_one(&proc);
-	int is_own = row_of(i)->net.kind != NET_HOST && i->home == i;
+	int is_own = i->row->net.kind != NET_HOST && i->home == i;
 	if (i->net < 0 && is_own) i->net = openat(proc, "net", O_RDONLY | O_CLOEXEC);
-	if (i->users < 0 && ids_first(row_of(i)))
+	if (i->users < 0 && ids_first(i->row))
 		i->users = openat(proc, "user", O_RDONLY | O_CLOEXEC);
 	close(proc);
 }
 
 static enum state up(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	if (i->sick) return i->state; /* too late: it is being killed */
 	i->deadline = 0;
 	i->look = c->health.every ? now() + c->health.every : 0;
@@ -7550,12 +7543,12 @@ static enum state up(struct instance *i) {
 
 /* The workload runs: is that enough? */
 static enum state execed(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->execed = YES;
 	record(i, "execed", "", now());
 	spaces_keep(i);
 	if (!c->ready || i->sick) return up(i);
-	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
+	i->deadline = now() + (c->ready_within ?: START_LIMIT);
 	i->look = c->ready == NOTIFY ? 0 : now();
 	return IS_STARTING;
 }
@@ -7567,8 +7560,8 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "%s", i->sick);
 	else if (*last_words)
 		note(i, "%s", last_words);
-	else if (cgroup_stat(row_of(i)->name, STAT_OOM_KILLS) > i->oom_kills)
-		note(i, "out of memory: the limit is %llu KiB", memory_max(row_of(i)) >> 10);
+	else if (cgroup_stat(i->row->name, STAT_OOM_KILLS) > i->oom_kills)
+		note(i, "out of memory: the limit is %llu KiB", memory_max(i->row) >> 10);
 	else if (killed)
 		note(i, "exit %d (%s)", i->status, strsignal(i->status - 128));
 	else
@@ -7587,9 +7580,9 @@ static void settle_root(struct instance *i) {
 	i->root->unpacker = NULL;
 	i->root->unpacked = !i->status;
 	if (i->status)
-		root_drop(row_of(i)->image);
+		root_drop(i->row->image);
 	else
-		say("%s: unpacked in %llu ms", row_of(i)->image, now() - i->since);
+		say("%s: unpacked in %llu ms", i->row->image, now() - i->since);
 }
 
 static enum state unpacked(struct instance *i) {
@@ -7601,23 +7594,23 @@ static enum state unpacked(struct instance *i) {
 
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
-	cgroup_limit(row_of(i)->name, row_of(i), "cpu=100%"); /* the dying need some too */
+	cgroup_limit(i->row->name, i->row, "cpu=100%"); /* the dying need some too */
 	i->deadline = now() + KILL_AGAIN;
 	if (++i->kills == MOST_KILLS) {
 		note(i, "can't be killed: a process hangs in the kernel");
-		say("%s: %s", row_of(i)->name, i->note);
+		say("%s: %s", i->row->name, i->note);
 	}
 	return i->state;
 }
 
 static enum state abandon(struct instance *i) {
-	i->sick = row_of(i)->ready ? "not ready in time" : "not started in time";
-	say("%s: %s", row_of(i)->name, i->sick);
+	i->sick = i->row->ready ? "not ready in time" : "not started in time";
+	say("%s: %s", i->row->name, i->sick);
 	return kill_all(i);
 }
 
 static enum state terminate(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->wanted = NO;
 	i->sick = NULL;
 	set_paused(i, NO);
@@ -7626,15 +7619,15 @@ static enum state terminate(struct instance *i) {
 		kill_all(i);
 		return IS_STOPPING;
 	}
-	signal_task(i, c->stop.signal ? c->stop.signal : SIGTERM);
-	i->deadline = now() + (c->stop.grace ? c->stop.grace : SECONDS(5));
+	signal_task(i, c->stop.signal ?: SIGTERM);
+	i->deadline = now() + (c->stop.grace ?: SECONDS(5));
 	return IS_STOPPING;
 }
 
 /* It lives, and does not do what it should: ended like one that somebody stops, it has failed. */
 static enum state fail(struct instance *i) {
 	const char *why = i->sick;
-	say("%s: %s", row_of(i)->name, why);
+	say("%s: %s", i->row->name, why);
 	record(i, "unhealthy", why, now());
 	i->calm = is_calm(i);
 	enum state next = terminate(i);
@@ -7657,7 +7650,7 @@ static enum state unwant(struct instance *i) {
 static enum state stopped(struct instance *i) {
 	settle_root(i);
 	if (i->sick) return conclude(i, YES);
-	say("%s: %s, %s", row_of(i)->name, i->resting ? "rests" : "stopped", i->note);
+	say("%s: %s, %s", i->row->name, i->resting ? "rests" : "stopped", i->note);
 	return i->wanted ? retry(i) : i->resting ? rest(i) : finish(i);
 }
 
@@ -7666,8 +7659,8 @@ static enum state hurry(struct instance *i) {
 	const struct instance *waits = waits_for(i);
 	i->impatient = YES;
 	if (waits)
-		say("%s: has waited for %s long enough, and starts without", row_of(i)->name,
-		    row_of(waits)->name);
+		say("%s: has waited for %s long enough, and starts without", i->row->name,
+		    waits->row->name);
 	return IS_WAITING;
 }
 
@@ -7693,7 +7686,7 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 
 #define CHECK_CELL(state, event)                                                                   \
 	REFUSE(!reactions[state][event], "a state has no action for an event");
-#define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
+#define CHECK_ROW(state, word) EVENTS(CHECK_CELL, state)
 
 static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
@@ -7721,12 +7714,12 @@ static void on_report(struct instance *i) {
 
 static void on_log(struct instance *i) {
 	struct ring *r = &rings[i - instances];
-	if (ring_fill(r, i->log[0]) > 0) ring_show(r, row_of(i)->name);
+	if (ring_fill(r, i->log[0]) > 0) ring_show(r, i->row->name);
 }
 
 /* It was looked at, or its time to say something has passed: why it is not well, or NULL. */
 static void on_health(struct instance *i, const char *why) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	line_close(i);
 	i->failures = why ? i->failures + 1 : 0;
 	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
@@ -7760,7 +7753,7 @@ static void health_ask(struct instance *i) {
 	close_one(&null);
 	close_one(&line[1]);
 	i->line = line[0];
-	i->look = now() + (row_of(i)->health.timeout ? row_of(i)->health.timeout : SECONDS(5));
+	i->look = now() + (i->row->health.timeout ?: SECONDS(5));
 	if (failed)
 		on_health(i, "not healthy: it takes no health command");
 	else
@@ -7796,7 +7789,7 @@ static void on_inside(struct instance *i) {
 
 /* The time has come to look: is it ready, or well? */
 static void look(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->look = 0;
 	if (i->state == IS_STARTING && c->ready < NOTIFY) {
 		i->look = now() + LOOK_AGAIN; /* no event tells it */
@@ -7821,38 +7814,38 @@ static void on_notify(struct instance *i) {
 		text[n] = '\0';
 		for (char *line = text, *next; line; line = next) {
 			if ((next = strchr(line, '\n'))) *next++ = '\0';
-			if (!strcmp(line, "READY=1") && row_of(i)->ready == NOTIFY)
+			if (!strcmp(line, "READY=1") && i->row->ready == NOTIFY)
 				happen(i, ON_READY);
 			if (!strcmp(line, "WATCHDOG=1") && i->look)
-				i->look = now() + row_of(i)->health.every;
+				i->look = now() + i->row->health.every;
 			if (after(line, "STATUS=")) note(i, "%s", line + 7);
 		}
 	}
 }
 
 /* The task of i has been reaped: its last output, its last words, then what that means. */
-static void on_exit_of(struct instance *i, const siginfo_t *end, const struct rusage *used) {
+static void on_exit_of(struct instance *i, int status, const struct rusage *used) {
 	char last_words[320];
 	struct ring *r = &rings[i - instances];
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
-		ring_show(r, row_of(i)->name);
+		ring_show(r, i->row->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
 	on_notify(i); /* READY=1, if not for long */
-	if (i->state == IS_STARTING && !i->execed && !*last_words && end->si_code == CLD_EXITED)
+	if (i->state == IS_STARTING && !i->execed && !*last_words && WIFEXITED(status))
 		happen(i, ON_EXECED); /* it was up, if not for long */
 	task_close(&i->task);
 	close_one(&i->orders);
 	line_close(i);
 	i->task.pid = 0;
-	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
+	i->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	i->ends++;
 	i->cpu = (u64)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
 		 (u64)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
 	set_paused(i, NO);
 	i->deadline = i->look = 0;
 	if (!i->status && *last_words)
-		say("%s: %s", row_of(i)->name, last_words); /* it did its work, but */
+		say("%s: %s", i->row->name, last_words); /* it did its work, but */
 	explain(i, last_words);
 	happen(i, ON_EXITED);
 }
@@ -7872,14 +7865,13 @@ static void on_children(void) {
 		int status;
 		pid_t pid = wait4(-1, &status, WNOHANG, &used);
 		if (pid <= 0) return;
-		siginfo_t end = { .si_code = WIFEXITED(status) ? CLD_EXITED : CLD_KILLED };
-		end.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].task.pid == pid) on_exit_of(&instances[i], &end, &used);
-		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].keeper.pid == pid) instances[i].keeper.pid = 0;
+		for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
+			if (i->task.pid == pid)
+				on_exit_of(i, status, &used);
+			else if (i->keeper.pid == pid)
+				i->keeper.pid = 0;
 		if (dog.task.pid != pid) continue;
-		dog.read = end.si_status ? dog.read : now();
+		if (!status) dog.read = now();
 		dog.task.pid = 0;
 		task_close(&dog.task);
 	}
@@ -7958,9 +7950,10 @@ static void client_drop(struct client *c) {
 	c->fd = 0;
 }
 
-/* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
+/* Sends a packet of that size. Returns 0 if there is no room now, and drops who is gone. */
 static int client_send(struct client *c, const struct reply *reply, size_t size) {
-	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 1;
+	size_t n = offsetof(struct reply, bytes) + size;
+	if (send(c->fd, reply, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 1;
 	if (errno == EAGAIN)
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, FROM_CLIENT, c - clients);
 	else
@@ -7972,7 +7965,7 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 static void client_end(struct client *c, int code, const char *sentence) {
 	struct reply reply = { .kind = REPLY_END, .code = code };
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%s", sentence);
-	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_drop(c);
+	if (client_send(c, &reply, n)) client_drop(c);
 }
 
 /* The same for a request that is over before it began, which nobody serves later. */
@@ -7984,15 +7977,15 @@ static void client_refuse(struct client *c, int code, const char *sentence) {
 static void row_fill(struct row *r, const struct instance *i) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 	u64 left = i->deadline > now() ? (i->deadline - now() + 999) / 1000 : 0;
-	format(r->name, sizeof r->name, "%s", row_of(i)->name);
+	format(r->name, sizeof r->name, "%s", i->row->name);
 	format(r->state, sizeof r->state, "%s", i->paused ? "paused" : state_names[i->state]);
 	r->pid = (u64)i->task.pid;
 	r->restarts = i->restarts;
 	r->up = i->state == IS_UP ? now() - i->since : 0;
 	for (int k = 0; k < NSTATS; k++)
-		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(row_of(i)->name, (enum count)k);
+		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(i->row->name, (enum count)k);
 	if (waits)
-		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
+		format(r->note, sizeof r->note, "waits for %s", waits->row->name);
 	else if (i->state == IS_BACKING_OFF)
 		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note, left);
 	else if (i->state == IS_PARKED)
@@ -8005,7 +7998,7 @@ static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
 	for (; c->index < NCONTAINERS; c->index++) {
 		row_fill(&reply.row, &instances[c->index]);
-		if (!client_send(c, &reply, offsetof(struct reply, row) + sizeof reply.row)) return;
+		if (!client_send(c, &reply, sizeof reply.row)) return;
 	}
 	client_end(c, 0, "");
 }
@@ -8015,8 +8008,7 @@ static void serve_events(struct client *c) {
 	if (happened - c->at > LEN(happenings)) c->at = happened - LEN(happenings);
 	for (; c->at < happened; c->at++) {
 		reply.event = happenings[c->at % LEN(happenings)];
-		if (!client_send(c, &reply, offsetof(struct reply, event) + sizeof reply.event))
-			return;
+		if (!client_send(c, &reply, sizeof reply.event)) return;
 	}
 	if (!c->follow) client_end(c, 0, "");
 }
@@ -8026,9 +8018,9 @@ static void serve_logs(struct client *c) {
 	const char *bytes;
 	size_t n;
 	while ((n = ring_peek(&rings[c->index], &c->at, &bytes))) {
-		n = n < sizeof reply.bytes ? n : sizeof reply.bytes;
+		n = min(n, sizeof reply.bytes);
 		memcpy(reply.bytes, bytes, n);
-		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n)) return;
+		if (!client_send(c, &reply, n)) return;
 		c->at += n;
 	}
 	if (!c->follow) client_end(c, 0, "");
@@ -8040,35 +8032,36 @@ static void serve_wait(struct client *c) {
 	struct reply reply = { .kind = REPLY_BYTES };
 	if (i->ends == c->at && i->state != IS_DONE) return;
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%d\n", i->status);
-	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_end(c, 0, "");
+	if (client_send(c, &reply, n)) client_end(c, 0, "");
 }
 
-/* A child goes on with it, and with the client. */
-static void serve_save(struct client *c) {
-	const struct instance *i = &instances[c->index];
-	int failed = i->state == IS_UP ? save_start(c->fd, &i->task, ids_first(row_of(i))) : 0;
-	if (failed)
-		client_end(c, 1, strerror(-failed));
-	else if (i->state != IS_UP)
-		client_end(c, 1, "it is not running");
+/* A child goes on with the client; or it could not be started, as -errno says. */
+static void client_leave(struct client *c, int child) {
+	if (child < 0)
+		client_end(c, 1, strerror(-child));
 	else
 		client_drop(c);
+}
+
+static void serve_save(struct client *c) {
+	const struct instance *i = &instances[c->index];
+	if (i->state == IS_UP)
+		client_leave(c, save_start(c->fd, &i->task, ids_first(i->row)));
+	else
+		client_end(c, 1, "it is not running");
 }
 
 static void serve_net(struct client *c) {
 	int spaces[NCONTAINERS];
 	for (int i = 0; i < NCONTAINERS; i++) spaces[i] = instances[i].net;
-	int failed = show_start(c->fd, spaces, traffic);
-	if (failed)
-		client_end(c, 1, strerror(-failed));
-	else
-		client_drop(c);
+	client_leave(c, show_start(c->fd, spaces, traffic));
 }
 
 static void serve_stop(struct client *c) {
-	if (instances[c->index].state == IS_DONE && !instances[c->index].keeper.pid)
+	const struct instance *i = &instances[c->index];
+	if (i->state == IS_DONE && !i->keeper.pid)
 		client_end(c, 0, "");
-	else if (instances[c->index].wanted)
+	else if (i->wanted)
 		client_end(c, 1, "somebody has started it again");
 }
 
@@ -8081,75 +8074,46 @@ static void serve_start(struct client *c) {
 	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF || i->state == IS_PARKED)
 		client_end(c, 1, i->note);
 	else if (waits && waits->state == IS_DONE)
-		client_end(c, 1,
-			   words("it waits for %s, which is not running", row_of(waits)->name));
+		client_end(c, 1, words("it waits for %s, which is not running", waits->row->name));
 }
 
 /* -- what is done at once; each returns 0, or -errno and the reason in cgroup.why -- */
 
+#define refuse_with(error, ...) (format(cgroup.why, sizeof cgroup.why, __VA_ARGS__), error)
+
 static int runs(const struct instance *i) {
 	if (i->state == IS_UP || (i->state == IS_STARTING && i->task.pid)) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s is not running", row_of(i)->name);
-	return -ESRCH;
+	return refuse_with(-ESRCH, "%s is not running", i->row->name);
 }
 
 /* What PID 1 of the container does; its stdio and line come with it. */
 static int do_inside(struct instance *i, const struct request *r, const int *fds) {
 	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
 	if (failed) return failed;
-	if (n && i->paused) {
-		format(cgroup.why, sizeof cgroup.why, "%s is paused", row_of(i)->name);
-		return -EBUSY;
-	}
+	if (n && i->paused) return refuse_with(-EBUSY, "%s is paused", i->row->name);
 	for (int k = 0; k < n; k++) failed = fds[k] < 0 ? -EBADF : failed;
 	if (r->kind == ASK_KILL && r->number == SIGKILL)
 		signal_task(i, SIGKILL);
 	else if (!failed)
 		failed = packet_send(i->orders, r, sizeof *r, fds, (unsigned)n);
-	return failed ? cgroup_failed(row_of(i)->name, "its PID 1", failed) : 0;
+	return failed ? cgroup_failed(i->row->name, "its PID 1", failed) : 0;
 }
 
 static int do_pause(struct instance *i, const struct request *r, const int *fds) {
-	(void)fds;
 	int failed = runs(i);
+	(void)fds;
 	if (failed) return failed;
-	failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE) : -EBUSY;
-	if (failed)
-		format(cgroup.why, sizeof cgroup.why, "%s%s", row_of(i)->name,
-		       failed == -EBUSY ? " is not up yet"
-					: " can't be paused: that takes cgroup v2, of Linux 5.2");
-	return failed;
+	if (i->state != IS_UP) return refuse_with(-EBUSY, "%s is not up yet", i->row->name);
+	if (!set_paused(i, r->kind == ASK_PAUSE)) return 0;
+	return refuse_with(-ENOTSUP, "%s can't be paused: that takes cgroup v2, of Linux 5.2",
+			   i->row->name);
 }
 
 static int do_limits(struct instance *i, const struct request *r, const int *fds) {
-	(void)fds;
 	int failed = runs(i);
-	return failed ? failed : cgroup_limit(row_of(i)->name, row_of(i), r->text);
+	(void)fds;
+	return failed ?: cgroup_limit(i->row->name, i->row, r->text);
 }
-
-/* How each request is carried out: at once by `events` or `act`, then by `serve`, ever again. */
-static const struct {
-	int named;     /* it is about one container */
-	int events[2]; /* what happens to that one first; NEVENTS: nothing */
-	int (*act)(struct instance *i, const struct request *r, const int *fds);
-	void (*serve)(struct client *c); /* NULL: that is all */
-} requests[] = {
-	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
-	[ASK_STATS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
-	[ASK_EVENTS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_events },
-	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, NULL, serve_logs },
-	[ASK_START] = { YES, { ON_START, NEVENTS }, NULL, serve_start },
-	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, NULL, serve_stop },
-	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, NULL, serve_start },
-	[ASK_WAIT] = { YES, { NEVENTS, NEVENTS }, NULL, serve_wait },
-	[ASK_KILL] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
-	[ASK_PAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
-	[ASK_UNPAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
-	[ASK_LIMITS] = { YES, { NEVENTS, NEVENTS }, do_limits, NULL },
-	[ASK_EXEC] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
-	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, NULL, serve_save },
-	[ASK_NET] = { NO, { NEVENTS, NEVENTS }, NULL, serve_net },
-};
 
 /* What is asked of the device; asked twice, there is no more patience. */
 static void end_all(int command) {
@@ -8157,6 +8121,39 @@ static void end_all(int command) {
 		if (i->task.pid) kill_all(i);
 	end(command);
 }
+
+static int do_end(struct instance *i, const struct request *r, const int *fds) {
+	(void)i;
+	(void)fds;
+	end_all(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
+	return 0;
+}
+
+/* How each request is carried out: at once by stop, start and act, then by serve, ever again. */
+static const struct {
+	int named;       /* it is about one container */
+	int stop, start; /* what happens to that one first */
+	int (*act)(struct instance *i, const struct request *r, const int *fds);
+	void (*serve)(struct client *c); /* NULL: that is all */
+} requests[] = {
+	[ASK_PS] = { .serve = serve_ps },
+	[ASK_STATS] = { .serve = serve_ps },
+	[ASK_EVENTS] = { .serve = serve_events },
+	[ASK_LOGS] = { .named = YES, .serve = serve_logs },
+	[ASK_START] = { .named = YES, .start = YES, .serve = serve_start },
+	[ASK_STOP] = { .named = YES, .stop = YES, .serve = serve_stop },
+	[ASK_RESTART] = { .named = YES, .stop = YES, .start = YES, .serve = serve_start },
+	[ASK_WAIT] = { .named = YES, .serve = serve_wait },
+	[ASK_KILL] = { .named = YES, .act = do_inside },
+	[ASK_PAUSE] = { .named = YES, .act = do_pause },
+	[ASK_UNPAUSE] = { .named = YES, .act = do_pause },
+	[ASK_LIMITS] = { .named = YES, .act = do_limits },
+	[ASK_EXEC] = { .named = YES, .act = do_inside },
+	[ASK_SAVE] = { .named = YES, .serve = serve_save },
+	[ASK_POWEROFF] = { .act = do_end },
+	[ASK_REBOOT] = { .act = do_end },
+	[ASK_NET] = { .serve = serve_net },
+};
 
 /* The container with that name, or NCONTAINERS, and *like is one that may be meant. */
 static int find(const char *name, const char **like) {
@@ -8172,34 +8169,26 @@ static void client_asks(struct client *c, const struct request *r, const int *fd
 	c->asked = YES;
 	c->kind = r->kind;
 	c->follow = r->follow;
-	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
-		end_all(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART
-					      : LINUX_REBOOT_CMD_POWER_OFF);
-		client_refuse(c, 0, "");
-		return;
-	}
 	if (r->kind <= ASK_SELF || r->kind >= LEN(requests)) {
 		client_refuse(c, EXIT_USAGE, "this supervisor does not know that request");
 		return;
 	}
-	c->index = requests[r->kind].named ? find(r->name, &like) : 0;
+	__typeof__(*requests) *how = &requests[r->kind];
+	c->index = how->named ? find(r->name, &like) : 0;
 	if (c->index == NCONTAINERS) {
 		client_refuse(c, 1,
 			      words("there is no container '%s'%s%s%s", r->name,
-				    like ? "; did you mean '" : "", like ? like : "",
-				    like ? "'?" : ""));
+				    like ? "; did you mean '" : "", like ?: "", like ? "'?" : ""));
 		return;
 	}
 	struct instance *i = &instances[c->index];
 	c->at = r->kind == ASK_WAIT   ? i->ends
 		: r->kind == ASK_LOGS ? ring_lines(&rings[c->index], r->number)
 				      : 0;
-	for (int k = 0; k < 2; k++) {
-		int event = requests[r->kind].events[k];
-		if (event != NEVENTS && !(ending && event == ON_START)) happen(i, event);
-	}
-	int failed = requests[r->kind].act ? requests[r->kind].act(i, r, fds) : 0;
-	if (!requests[r->kind].serve) client_refuse(c, failed ? 1 : 0, failed ? cgroup.why : "");
+	if (how->stop) happen(i, ON_STOP);
+	if (how->start && !ending) happen(i, ON_START);
+	int failed = how->act ? how->act(i, r, fds) : 0;
+	if (!how->serve) client_refuse(c, !!failed, failed ? cgroup.why : "");
 }
 
 static void on_client(struct client *c) {
@@ -8276,8 +8265,8 @@ static const char *useless(void) {
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		int dead = i->state == IS_PARKED || (i->state == IS_DONE && i->lost) ||
 			   i->kills >= MOST_KILLS;
-		if (!row_of(i)->critical || !dead) continue;
-		format(why, sizeof why, "%s is critical, and %s: %s", row_of(i)->name,
+		if (!i->row->critical || !dead) continue;
+		format(why, sizeof why, "%s is critical, and %s: %s", i->row->name,
 		       state_names[i->state], i->note);
 		return why;
 	}
@@ -8352,15 +8341,16 @@ static int socket_open(const char *name, int type, enum source source, int index
 static void logs_open(void) {
 	char name[48];
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		i->row = &containers[i - instances];
 		i->log[0] = i->log[1] = i->orders = i->line = i->notify = -1;
 		i->net = i->users = i->lease = -1;
 		memset(i->ports, -1, sizeof i->ports);
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
-			say("%s: a pipe for its log: %m", row_of(i)->name); /* it will be refused */
+			say("%s: a pipe for its log: %m", i->row->name); /* it will be refused */
 		else
 			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
-		format(name, sizeof name, "%s.notify", row_of(i)->name);
-		if (notifies(row_of(i)))
+		format(name, sizeof name, "%s.notify", i->row->name);
+		if (notifies(i->row))
 			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTE, i - instances);
 	}
 }
@@ -8377,11 +8367,10 @@ static void start_all(void) {
 	dog.read = now();
 	dog.next = host.watchdog < 0 ? 0 : now();
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
-		const char *name = row_of(i)->name;
-		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
-			i->root++;
-		for (i->home = i; row_of(i)->net.kind == NET_SHARE &&
-				  strcmp(row_of(i->home)->name, row_of(i)->net.link);)
+		const char *name = i->row->name;
+		for (i->root = instances; strcmp(i->root->row->image, i->row->image);) i->root++;
+		for (i->home = i;
+		     i->row->net.kind == NET_SHARE && strcmp(i->home->row->name, i->row->net.link);)
 			i->home--; /* a row above */
 		i->left_out = (host.only && !word_in(host.only, name)) ||
 			      (host.skip && word_in(host.skip, name));
@@ -8389,7 +8378,7 @@ static void start_all(void) {
 		i->state = IS_DONE;
 		if (i->left_out)
 			note(i, "left out by the kernel command line");
-		else if (row_of(i)->start == ON_CONNECT)
+		else if (i->row->start == ON_CONNECT)
 			i->state = rest(i);
 		else
 			happen(i, ON_START);

@@ -1755,7 +1755,7 @@ static void test_stats(void)
 static void task_ends(struct instance *i, int code, int status)
 {
 	static const struct rusage used = { .ru_utime = { .tv_usec = 1000 } };
-	on_exit_of(i, &(siginfo_t){ .si_code = code, .si_status = status }, &used);
+	on_exit_of(i, code == CLD_EXITED ? status << 8 : status, &used); /* as wait(2) says it */
 }
 
 static void instances_reset(void)
@@ -1770,7 +1770,7 @@ static void instances_reset(void)
 		close_one(&i->net);
 		close_one(&i->users);
 		ports_close(i);
-		*i = (struct instance){ .state = IS_DONE,
+		*i = (struct instance){ .row = i->row, .state = IS_DONE,
 					.root = i->root, .home = i->home,
 					.net = -1, .users = -1, .lease = -1,
 					.ports = { -1, -1, -1, -1, -1, -1, -1, -1 },
@@ -1837,7 +1837,7 @@ static int step(struct instance *i, char letter)
 /* What is true of an instance between two events; NULL, or what is wrong. */
 static const char *wrong(const struct instance *i)
 {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_UP ||
 		     i->state == IS_STOPPING;
 	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
@@ -1920,7 +1920,7 @@ static const char *ends_well(struct instance *i, const char *history)
 	happen(i, ON_START);
 	for (int n = 0; n < 8 && !bad && i->state != IS_UP; n++) {
 		step(i, i->sick && i->task.pid ? 'f' : onwards[i->state]);
-		if (i->state == IS_STARTING && row_of(i)->ready && fake.started)
+		if (i->state == IS_STARTING && i->row->ready && fake.started)
 			step(i, 'r');
 		bad = wrong(i);
 	}
@@ -1938,8 +1938,8 @@ static const char *walk(struct instance *i, char *history, int depth, int most)
 	histories++;
 	if (!bad)
 		bad = ends_well(i, history);
-	for (const char *letter = row_of(i)->ready  ? "SPgexftrlz"
-				  : row_of(i)->idle ? "SPgexftcq"
+	for (const char *letter = i->row->ready  ? "SPgexftrlz"
+				  : i->row->idle ? "SPgexftcq"
 						    : "SPgnexft"; *letter && !bad && depth < most; letter++) {
 		history[depth] = *letter;
 		history[depth + 1] = '\0';
