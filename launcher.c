@@ -5971,13 +5971,13 @@ static void print_row(const struct column *c, enum listing listing, const void *
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
 static int control_connect(void) {
-	struct sockaddr_un places[] = {
+	static const struct sockaddr_un places[] = {
 		{ .sun_family = AF_UNIX, .sun_path = "/dev/launcher/control" },
 		{ .sun_family = AF_UNIX, .sun_path = "/run/launcher/control" },
 	};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	for (int i = 0; i < LEN(places); i++)
-		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i])) return fd;
+		if (!connect(fd, (const struct sockaddr *)&places[i], sizeof places[i])) return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		die("nothing is supervised here; 'launcher up' would");
 	die("%s: %m", places[1].sun_path);
@@ -6354,29 +6354,29 @@ static int ask_policy(char **argv) {
 
 /* What takes something of the kernel beside the knobs of a cgroup. `sign`: a file that tells. */
 static const struct feature {
-	const char *name, *option, *sign;
-	enum need need; /* NEEDS: nobody can do without it */
-	size_t field, size;
+	char name[18], option[25], sign[25];
+	uint8_t need; /* NEEDS: nobody can do without it */
+	uint16_t field, size;
 } features[] = {
 #define ASKED_BY(name) offsetof(struct container, name), sizeof(((struct container *)0)->name)
-	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS, 0, 0 },
-	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS, 0, 0 },
-	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS, 0, 0 },
-	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS, 0, 0 },
-	{ "namespace: cgroup", "CONFIG_CGROUPS", "/proc/self/ns/cgroup", NEEDS, 0, 0 },
-	{ "userns", "CONFIG_USER_NS", "/proc/self/ns/user", NEED_USERNS, 0, 0 },
-	{ "may", "CONFIG_SECCOMP_FILTER", "/proc/sys/kernel/seccomp", NEED_SECCOMP, 0, 0 },
-	{ "devices", "CONFIG_CGROUP_BPF", NULL, NEED_DEVICES, 0, 0 },
+	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS },
+	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS },
+	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS },
+	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS },
+	{ "namespace: cgroup", "CONFIG_CGROUPS", "/proc/self/ns/cgroup", NEEDS },
+	{ "userns", "CONFIG_USER_NS", "/proc/self/ns/user", NEED_USERNS },
+	{ "may", "CONFIG_SECCOMP_FILTER", "/proc/sys/kernel/seccomp", NEED_SECCOMP },
+	{ "devices", "CONFIG_CGROUP_BPF", "", NEED_DEVICES },
 	{ "root", "CONFIG_OVERLAY_FS", "/sys/module/overlay", NEED_OVERLAY, ASKED_BY(root) },
 	{ "clock", "CONFIG_TIME_NS", "/proc/self/ns/time", NEED_TIMENS, ASKED_BY(clock) },
-	{ "writable", "CONFIG_SECURITY_LANDLOCK", NULL, NEED_LANDLOCK, ASKED_BY(writable) },
-	{ "label", "CONFIG_SECURITY", NULL, NEED_LABEL, ASKED_BY(label) },
+	{ "writable", "CONFIG_SECURITY_LANDLOCK", "", NEED_LANDLOCK, ASKED_BY(writable) },
+	{ "label", "CONFIG_SECURITY", "", NEED_LABEL, ASKED_BY(label) },
 };
 
 /* Newer ways to do things, each with an older one behind it. */
 static const struct {
-	const char *name, *since;
-	long number;
+	char name[18], since[10];
+	uint16_t number;
 } interfaces[] = {
 	{ "clone3", "Linux 5.3", SYS_clone3 },
 	{ "close_range", "Linux 5.9", SYS_close_range },
@@ -6704,44 +6704,45 @@ static int ask_version(char **argv) {
 	return 0;
 }
 
+enum { ANY = 255 }; /* number of arguments */
+
 /* clang-format off */
 static const struct verb {
-	const char *name, *args, *help; /* args has its options, as [-f] */
-	int least, most; /* number of arguments */
-	enum request_kind asks;
+	char name[11], args[39], help[44]; /* args has its options, as [-f] */
+	uint8_t least, most;               /* number of arguments */
+	uint8_t asks;                      /* the supervisor for that; or it does it here: */
 	int (*run)(char **argv);
 } verbs[] = {
-	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "net", "[--json]", "links, addresses, ports, and who uses them", 0, 0, ASK_NET, NULL },
+	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS },
+	{ "net", "[--json]", "links, addresses, ports, and who uses them", 0, 0, ASK_NET },
 	{ "stats", "[--json]", "what they use; on a terminal: live", 0, 0, ASK_SELF, ask_stats },
-	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS, NULL },
-	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
-	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
-	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
-	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "kill", "[-s SIGNAL] NAME", "signal its command; default TERM", 1, 1, ASK_KILL, NULL },
-	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE, NULL },
-	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE, NULL },
-	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT, NULL },
-	{ "limits", "NAME LIMIT", "memory=32M, cpu=50% or pids=64, for now", 2, 2,
-	  ASK_LIMITS, NULL },
-	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal", 2,
-	  INT_MAX, ASK_SELF, ask_exec },
-	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
-	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS },
+	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS },
+	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START },
+	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP },
+	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART },
+	{ "kill", "[-s SIGNAL] NAME", "signal its command; default TERM", 1, 1, ASK_KILL },
+	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE },
+	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE },
+	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT },
+	{ "limits", "NAME LIMIT", "memory=32M, cpu=50% or pids=64, for now", 2, 2, ASK_LIMITS },
+	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal",
+	  2, ANY, ASK_SELF, ask_exec },
+	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE },
+	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF },
+	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT },
 	{ "policy", "[NAME]", "print the policy, and its digest", 0, 1, ASK_SELF, ask_policy },
 	{ "check", "[--json] [--kernel-config] [NAME|FILE]", "what is asked, what the kernel gives",
 	  0, 1, ASK_SELF, ask_check },
 	{ "up", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
-	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
-	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1, ASK_SELF,
-	  ask_inspect },
+	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, ANY, ASK_SELF, ask_run },
+	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files",
+	  1, 1, ASK_SELF, ask_inspect },
 	{ "verify", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
 	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
 	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
-	{ "completion", "", "print what bash needs to complete all this", 0, 0, ASK_SELF, NULL },
-	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
+	{ "completion", "", "print what bash needs to complete all this" },
+	{ "help", "", "print this" },
 };
 /* clang-format on */
 
@@ -6829,7 +6830,7 @@ static int ask(int argc, char **argv) {
 	}
 	argv = take_options(v, argv + (argc > 1 ? 2 : 1));
 	for (argc = 0; argv && argv[argc];) argc++;
-	if (!argv || argc < v->least || argc > v->most) {
+	if (!argv || argc < v->least || (argc > v->most && v->most != ANY)) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}

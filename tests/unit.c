@@ -169,6 +169,28 @@ static void test_print(void)
 	check_string(print_size(buf, 3ULL << 40), "3145728.0M", "print_size 3 TiB");
 }
 
+/* Strings that lie in a table: one that just fits has no NUL, and no compiler says so. */
+static void test_tables(void)
+{
+#define ENDS(table, field)                                                                       \
+	for (int i = 0; i < LEN(table); i++)                                                     \
+		check(memchr(table[i].field, '\0', sizeof table[i].field) != NULL,               \
+		      #table "[%d]." #field " has an end", i)
+	ENDS(verbs, name);
+	ENDS(verbs, args);
+	ENDS(verbs, help);
+	ENDS(features, name);
+	ENDS(features, option);
+	ENDS(features, sign);
+	ENDS(interfaces, name);
+	ENDS(interfaces, since);
+	ENDS(row_columns, head);
+	ENDS(row_columns, key);
+	ENDS(link_columns, head);
+	ENDS(link_columns, key);
+	ENDS(event_columns, key);
+}
+
 /* -- log -- */
 
 static int journal_pipe[2];
@@ -2405,6 +2427,7 @@ int main(void)
 	test_format();
 	test_format_full();
 	test_print();
+	test_tables();
 	test_log_line();
 	test_log_limits();
 	test_ring();
