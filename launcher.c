@@ -7666,12 +7666,23 @@ static enum state hurry(struct instance *i) {
 }
 
 /* clang-format off */
+#define ACTIONS(X)                                                                                 \
+	X(stay) X(wait_turn) X(finish) X(wake) X(retry) X(launch) X(execed) X(up) X(ended)         \
+	X(unpacked) X(kill_all) X(abandon) X(terminate) X(fail) X(want) X(unwant) X(stopped)       \
+	X(hurry)
+#define DO_NAME(action) DO_##action,
+#define ADDRESS(action) [DO_##action] = action,
 #define REACT(state, start, stop, go, execed, ready, unwell, exited, timeout)                      \
-	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go, [ON_EXECED] = execed,      \
-		    [ON_READY] = ready, [ON_UNWELL] = unwell, [ON_EXITED] = exited,                \
-		    [ON_TIMEOUT] = timeout }
+	[state] = { [ON_START] = DO_##start, [ON_STOP] = DO_##stop, [ON_GO] = DO_##go,             \
+		    [ON_EXECED] = DO_##execed, [ON_READY] = DO_##ready, [ON_UNWELL] = DO_##unwell, \
+		    [ON_EXITED] = DO_##exited, [ON_TIMEOUT] = DO_##timeout }
 
-static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
+/* A number takes a byte, and an address 32 with what relocates it. */
+enum { NO_ACTION, ACTIONS(DO_NAME) };
+
+static enum state (*const actions[])(struct instance *i) = { ACTIONS(ADDRESS) };
+
+static const uint8_t reactions[NSTATES][NEVENTS] = {
 	/*                   START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
 	REACT(IS_WAITING,    stay,      finish,    launch, stay,   stay, stay,  stay,     hurry),
 	REACT(IS_UNPACKING,  stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
@@ -7692,7 +7703,7 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
 static void happen(struct instance *i, enum event event) {
-	enum state next = reactions[i->state][event](i);
+	enum state next = actions[reactions[i->state][event]](i);
 	if (next == i->state) return;
 	i->state = next;
 	i->since = now();
