@@ -1103,7 +1103,15 @@ static void log_line(const char *who, const char *s, size_t n) {
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
 static char scratch[PATH_MAX + 64];
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
-#define say(...) log_line(journal.as, scratch, format(scratch, sizeof scratch, __VA_ARGS__))
+
+static __attribute__((format(__printf__, 1, 2))) void say(const char *f, ...) {
+	struct text t = { scratch, scratch + sizeof scratch - 1 };
+	va_list ap;
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	log_line(journal.as, scratch, t.at - scratch);
+}
 
 /* The latest LOG_SIZE bytes of a stream. Positions count from its first byte and never wrap. */
 struct ring {
@@ -3877,6 +3885,11 @@ struct task {
 	int report; /* its last words; end of file without any: it did its work */
 };
 
+static void task_close(const struct task *task) {
+	close(task->report);
+	if (task->pidfd >= 0) close(task->pidfd);
+}
+
 /* What a container is started with: descriptors, of which those that it does not get are -1. */
 struct supply {
 	int stdio[3];
@@ -4056,8 +4069,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 		;
 	ssize_t n = read(task->report, words, size - 1);
 	words[n > 0 ? n : 0] = '\0';
-	close(task->report);
-	if (task->pidfd >= 0) close(task->pidfd);
+	task_close(task);
 	if (end.si_code != CLD_EXITED && n <= 0)
 		format(words, size, "%s", strsignal(end.si_status));
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
@@ -5764,9 +5776,8 @@ static int option(char letter) { return options >> (letter & 31) & 1; }
 
 struct row { /* of `launcher ps` and `launcher stats` */
 	char name[32], state[12], note[128];
-	int pid;
-	unsigned restarts;
-	u64 up, stats[NSTATS]; /* milliseconds; as cgroup_stat gives them */
+	u64 pid, restarts, up, stats[NSTATS]; /* up: milliseconds; as cgroup_stat gives them */
+	u64 cpu; /* tenths of a per cent, found out by who asks again */
 };
 
 struct happening { /* of `launcher events` */
@@ -5780,7 +5791,7 @@ struct link_row { /* of `launcher net`: a link, or a port */
 };
 
 struct reply { /* one packet from the supervisor, as long as its kind needs */
-	enum { REPLY_ROW, REPLY_BYTES, REPLY_END, REPLY_EVENT, REPLY_LINK } kind;
+	enum { REPLY_ROW, REPLY_EVENT, REPLY_LINK, REPLY_BYTES, REPLY_END } kind;
 	int code; /* of REPLY_END: the exit status, for the text if there is any goes to stderr */
 	union {
 		struct row row;
@@ -5800,14 +5811,21 @@ static void print_bytes(const char *s, size_t n) {
 	}
 }
 
-#define print(...) print_bytes(scratch, format(scratch, sizeof scratch, __VA_ARGS__))
+static __attribute__((format(__printf__, 1, 2))) void print(const char *f, ...) {
+	struct text t = { scratch, scratch + sizeof scratch };
+	va_list ap;
+	va_start(ap, f);
+	text_va(&t, f, ap);
+	va_end(ap);
+	print_bytes(scratch, (size_t)(t.at - scratch));
+}
 
 /* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
 static void print_text(const char *s) {
 	const char *from = s;
 	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
-		step = good ? good : 1;
+		step = good ?: 1;
 		if (good && !(option('j') && strchr("\"\\\t", *s))) continue;
 		print_bytes(from, (size_t)(s - from)); /* at once: a call for each byte is slow */
 		from = s + step;
@@ -5867,112 +5885,113 @@ static const char *print_size(char buf[16], u64 bytes) {
 	return buf;
 }
 
-static void print_number(const char *key, u64 n) {
-	char text[24];
-	format(text, sizeof text, "%llu", n);
-	print_member(key, text, YES);
-}
-
-/* Seconds, with three digits behind the point. */
-static const char *seconds(char buf[24], u64 ms) {
-	format(buf, 24, "%llu.%03llu", ms / 1000, ms % 1000);
-	return buf;
-}
-
 /* Columns of the terminal on stdout, as far as a serial line knows; a file has many. */
 static size_t columns(void) {
 	struct winsize size = { 0 };
 	int failed = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size);
-	return failed ? PATH_MAX : size.ws_col ? size.ws_col : 80;
+	return failed ? PATH_MAX : (size.ws_col ?: 80);
 }
 
-static const char *const stat_names[NSTATS] = {
-	[STAT_MEMORY] = "memory",         [STAT_PEAK] = "peak",
-	[STAT_LIMIT] = "limit",           [STAT_TASKS] = "tasks",
-	[STAT_CPU_TIME] = "cpu_us",       [STAT_BYTES_READ] = "read",
-	[STAT_BYTES_WRITTEN] = "written", [STAT_PRESSURE] = "pressure",
-	[STAT_OOM_KILLS] = "oom_kills",
+/* How a field is shown. Behind the words come numbers, u64; from AS_PID on, none of it is a '-'. */
+enum { AS_WORDS = 1, AS_NOTE, AS_COUNT, AS_TENTHS, AS_SIZE, AS_SECONDS, AS_PID, AS_USED, AS_TIME };
+
+enum listing { IN_PS, IN_STATS }; /* and what has only one is like ps */
+
+struct column {
+	char head[10], key[10]; /* what stands above it; of the member for --json; "": of none */
+	uint8_t kind;           /* 0: it was the last */
+	int8_t width[2];        /* in each listing; negative: it begins at the left; 0: not there */
+	uint16_t field;
 };
 
-static void print_row(const struct row *r) {
-	char pid[16] = "-", up[16] = "-", memory[16] = "-", line[256];
-	if (r->pid) format(pid, sizeof pid, "%d", r->pid);
-	if (r->up) print_time(up, r->up);
-	if (r->stats[STAT_MEMORY]) print_size(memory, r->stats[STAT_MEMORY]);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%-12s %-11s %6s %7s %8u %7s  %s",
-		       r->name, r->state, pid, up, r->restarts, memory, r->note);
-		print_value(line, YES);
-		return;
-	}
-	print_member("name", r->name, NO);
-	print_member("state", r->state, NO);
-	print_number("pid", (u64)r->pid);
-	print_number("up_ms", r->up);
-	print_number("restarts", r->restarts);
-	for (int i = 0; i < NSTATS; i++) print_number(stat_names[i], r->stats[i]);
-	print_member("note", r->note, NO);
-	print_end();
+#define AT(type, field) offsetof(struct type, field)
+#define STAT(name) AT(row, stats[STAT_##name])
+
+static const struct column row_columns[] = {
+	{ "NAME", "name", AS_WORDS, { -12, -12 }, AT(row, name) },
+	{ "STATE", "state", AS_WORDS, { -11, 0 }, AT(row, state) },
+	{ "PID", "pid", AS_PID, { 6, 0 }, AT(row, pid) },
+	{ "UPTIME", "up_ms", AS_TIME, { 7, 0 }, AT(row, up) },
+	{ "RESTARTS", "restarts", AS_COUNT, { 8, 0 }, AT(row, restarts) },
+	{ "CPU%", "", AS_TENTHS, { 0, 6 }, AT(row, cpu) },
+	{ "MEMORY", "memory", AS_USED, { 7, 0 }, STAT(MEMORY) },
+	{ "MEMORY", "", AS_SIZE, { 0, 7 }, STAT(MEMORY) },
+	{ "PEAK", "peak", AS_SIZE, { 0, 7 }, STAT(PEAK) },
+	{ "LIMIT", "limit", AS_SIZE, { 0, 7 }, STAT(LIMIT) },
+	{ "TASKS", "tasks", AS_COUNT, { 0, 5 }, STAT(TASKS) },
+	{ "", "cpu_us", AS_COUNT, { 0, 0 }, STAT(CPU_TIME) },
+	{ "READ", "read", AS_SIZE, { 0, 7 }, STAT(BYTES_READ) },
+	{ "WRITTEN", "written", AS_SIZE, { 0, 7 }, STAT(BYTES_WRITTEN) },
+	{ "PRESS", "pressure", AS_COUNT, { 0, 5 }, STAT(PRESSURE) },
+	{ "", "oom_kills", AS_COUNT, { 0, 0 }, STAT(OOM_KILLS) },
+	{ "RESTARTS", "", AS_COUNT, { 0, 8 }, AT(row, restarts) },
+	{ "NOTE", "note", AS_NOTE, { -1, 0 }, AT(row, note) },
+	{ "" },
+};
+
+static const struct column event_columns[] = {
+	{ "", "time", AS_SECONDS, { 10 }, AT(happening, at) },
+	{ "", "container", AS_WORDS, { -12 }, AT(happening, name) },
+	{ "", "event", AS_WORDS, { -11 }, AT(happening, what) },
+	{ "", "note", AS_WORDS, { -1 }, AT(happening, note) },
+	{ "" },
+};
+
+static const struct column link_columns[] = {
+	{ "CONTAINER", "container", AS_WORDS, { -12 }, AT(link_row, container) },
+	{ "LINK", "link", AS_WORDS, { -15 }, AT(link_row, name) },
+	{ "KIND", "kind", AS_WORDS, { -9 }, AT(link_row, kind) },
+	{ "ON", "on", AS_WORDS, { -12 }, AT(link_row, on) },
+	{ "IN", "in", AS_SIZE, { 7 }, AT(link_row, in) },
+	{ "OUT", "out", AS_SIZE, { 7 }, AT(link_row, out) },
+	{ "NOTE", "note", AS_NOTE, { -1 }, AT(link_row, note) },
+	{ "" },
+};
+
+static const char *column_text(char text[24], const struct column *c, const void *row) {
+	const char *field = (const char *)row + c->field;
+	u64 n;
+	if (c->kind <= AS_NOTE) return field;
+	memcpy(&n, field, sizeof n);
+	if (!n && c->kind >= AS_PID && !option('j')) return "-";
+	if (c->kind == AS_SECONDS)
+		format(text, 24, "%llu.%03llu", n / 1000, n % 1000);
+	else if (option('j') || c->kind == AS_COUNT || c->kind == AS_PID)
+		format(text, 24, "%llu", n);
+	else if (c->kind == AS_TIME)
+		print_time(text, n);
+	else if (c->kind == AS_TENTHS)
+		format(text, 24, "%llu.%llu", n / 10, n % 10);
+	else
+		print_size(text, n);
+	return text;
 }
 
-/* One line of `launcher stats`: what it used in the ms since it was `then`. */
-static void print_stats(const struct row *r, const struct row *then, u64 ms) {
-	char texts[5][16];
-	static const enum count sizes[] = { STAT_MEMORY, STAT_PEAK, STAT_LIMIT, STAT_BYTES_READ,
-					    STAT_BYTES_WRITTEN };
-	u64 used = r->stats[STAT_CPU_TIME] - then->stats[STAT_CPU_TIME];
-	if (used > r->stats[STAT_CPU_TIME]) used = 0; /* another cgroup */
-	for (int i = 0; i < LEN(sizes); i++) print_size(texts[i], r->stats[sizes[i]]);
-	print("%-12s %4llu.%llu %7s %7s %7s %5llu %7s %7s %5llu %8u\n", r->name, used / 10 / ms,
-	      used / ms % 10, texts[0], texts[1], texts[2], r->stats[STAT_TASKS], texts[3],
-	      texts[4], r->stats[STAT_PRESSURE], r->restarts);
-}
-
-static void print_event(const struct happening *e) {
-	char time[24], line[256];
-	seconds(time, e->at);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%10s %-12s %-11s %s", time, e->name,
-		       e->what, e->note);
-		print_value(line, YES);
-		return;
+/* A row of a listing, as wide as the terminal; for NULL its head, which --json does without. */
+static void print_row(const struct column *c, enum listing listing, const void *row) {
+	char line[320], text[24];
+	struct text t = { line, line + min(sizeof line - 1, columns()) };
+	for (; c->kind; c++) {
+		const char *value = row ? column_text(text, c, row) : c->head;
+		if (option('j') && row && *c->key) print_member(c->key, value, c->kind > AS_NOTE);
+		if (!c->width[listing]) continue;
+		text_pad(&t, "  ", (t.at > line) + (c->kind == AS_NOTE), 0, ' ');
+		text_pad(&t, value, strlen(value), c->width[listing], ' ');
 	}
-	print_member("time", time, YES);
-	print_member("container", e->name, NO);
-	print_member("event", e->what, NO);
-	print_member("note", e->note, NO);
-	print_end();
-}
-
-static void print_link(const struct link_row *l) {
-	char in[16], out[16], line[320];
-	print_size(in, l->in);
-	print_size(out, l->out);
-	if (!option('j')) {
-		format(line, min(sizeof line, columns() + 1), "%-12s %-15s %-9s %-12s %7s %7s  %s",
-		       l->container, l->name, l->kind, l->on, in, out, l->note);
-		print_value(line, YES);
-		return;
-	}
-	print_member("container", l->container, NO);
-	print_member("link", l->name, NO);
-	print_member("kind", l->kind, NO);
-	print_member("on", l->on, NO);
-	print_number("in", l->in);
-	print_number("out", l->out);
-	print_member("note", l->note, NO);
-	print_end();
+	*t.at = '\0';
+	if (!option('j')) print_value(line, YES);
+	if (row) print_end();
 }
 
 /* The supervisor's socket: of this container if its row has .control, else of this machine. */
 static int control_connect(void) {
-	struct sockaddr_un places[] = {
+	static const struct sockaddr_un places[] = {
 		{ .sun_family = AF_UNIX, .sun_path = "/dev/launcher/control" },
 		{ .sun_family = AF_UNIX, .sun_path = "/run/launcher/control" },
 	};
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	for (int i = 0; i < LEN(places); i++)
-		if (!connect(fd, (struct sockaddr *)&places[i], sizeof places[i])) return fd;
+		if (!connect(fd, (const struct sockaddr *)&places[i], sizeof places[i])) return fd;
 	if (errno == ENOENT || errno == ECONNREFUSED)
 		die("nothing is supervised here; 'launcher up' would");
 	die("%s: %m", places[1].sun_path);
@@ -5984,6 +6003,8 @@ static int control_connect(void) {
  */
 static int ask_supervisor(const struct request *request, const int *fds,
 			  void (*each)(const struct row *)) {
+	static const struct column *const columns_of[] = { row_columns, event_columns,
+							   link_columns };
 	static struct reply reply;
 	int fd = control_connect();
 	int failed = packet_send(fd, request, sizeof *request, fds, fds ? MOST_FDS : 0);
@@ -5992,12 +6013,10 @@ static int ask_supervisor(const struct request *request, const int *fds,
 		ssize_t n = recv(fd, &reply, sizeof reply, 0);
 		size_t size = n - offsetof(struct reply, bytes);
 		if (n < (ssize_t)offsetof(struct reply, bytes)) die("the supervisor has gone away");
-		if (reply.kind == REPLY_ROW)
-			(each ? each : print_row)(&reply.row);
-		else if (reply.kind == REPLY_EVENT)
-			print_event(&reply.event);
-		else if (reply.kind == REPLY_LINK)
-			print_link(&reply.link);
+		if (reply.kind == REPLY_ROW && each)
+			each(&reply.row);
+		else if (reply.kind < REPLY_BYTES)
+			print_row(columns_of[reply.kind], IN_PS, reply.bytes);
 		else if (reply.kind == REPLY_BYTES)
 			print_bytes(reply.bytes, size);
 		else if (size)
@@ -6008,18 +6027,21 @@ static int ask_supervisor(const struct request *request, const int *fds,
 	}
 }
 
-static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may have more */
-
+/* One line of `launcher stats`: what it has used since it was asked before. */
 static void row_compare(const struct row *r) {
-	struct row *then = rows;
+	static struct row rows[NCONTAINERS]; /* of the supervisor's policy, which may have more */
 	static u64 since, ms;
+	struct row *then = rows;
 	while (then < rows + LEN(rows) - 1 && *then->name && strcmp(then->name, r->name)) then++;
 	if (then == rows) { /* the first of a round */
 		ms = now() - since;
 		since += ms;
 	}
-	if (*then->name) print_stats(r, then, ms ? ms : 1);
+	u64 time = r->stats[STAT_CPU_TIME], before = then->stats[STAT_CPU_TIME];
+	int is_first = !*then->name;
 	*then = *r;
+	then->cpu = time < before ? 0 : (time - before) / (ms ? ms : 1); /* 0: another cgroup */
+	if (!is_first) print_row(row_columns, IN_STATS, then);
 }
 
 /* What the containers use: once to a file or pipe, again and again to a terminal. */
@@ -6030,22 +6052,19 @@ static int ask_stats(char **argv) {
 	if (option('j')) return ask_supervisor(&request, NULL, NULL);
 	for (int round = 0; !failed && (live || round < 2); round++) {
 		if (round && live) print("\33[H\33[J");
-		if (round)
-			print("%-12s %6s %7s %7s %7s %5s %7s %7s %5s %8s\n", "NAME", "CPU%",
-			      "MEMORY", "PEAK", "LIMIT", "TASKS", "READ", "WRITTEN", "PRESS",
-			      "RESTARTS");
+		if (round) print_row(row_columns, IN_STATS, NULL);
 		failed = ask_supervisor(&request, NULL, row_compare);
 		if (!failed && (live || !round)) poll(NULL, 0, 1000);
 	}
 	return failed;
 }
 
-/* Copies what there is from one descriptor to another. Returns 0 at its end. */
-static int pass_on(int from, int to) {
+/* Prints what there is. Returns 0 at its end. */
+static int pass_on(int from) {
 	char bytes[4096];
 	ssize_t n = read(from, bytes, sizeof bytes);
 	for (ssize_t at = 0, done; at < n; at += done)
-		if ((done = write(to, bytes + at, n - at)) <= 0) return 0;
+		if ((done = write(STDOUT_FILENO, bytes + at, n - at)) <= 0) return 0;
 	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
@@ -6088,7 +6107,7 @@ static int exec_follow(int line, int signals) {
 		poll(fds, POLLED, -1);
 		if (fds[AT_TYPED].revents || fds[AT_SCREEN].revents & POLLOUT)
 			typing &= type(fds[AT_SCREEN].fd);
-		if (fds[AT_SCREEN].revents & ~POLLOUT && !pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
+		if (fds[AT_SCREEN].revents & ~POLLOUT && !pass_on(fds[AT_SCREEN].fd))
 			fds[AT_SCREEN].fd = -1;
 		while (read(signals, &s, sizeof s) == sizeof s) {
 			unsigned char signal = (unsigned char)s.ssi_signo;
@@ -6107,20 +6126,27 @@ static int exec_follow(int line, int signals) {
 			typing = YES;
 		} else if (n >= 0 || errno != EAGAIN) {
 			while (fds[AT_SCREEN].fd >= 0 && poll(&fds[AT_SCREEN], 1, 0) > 0 &&
-			       pass_on(fds[AT_SCREEN].fd, STDOUT_FILENO))
+			       pass_on(fds[AT_SCREEN].fd))
 				;
 			return n == 1 ? (unsigned char)*text : 128 + SIGKILL; /* with all of it */
 		}
 	}
 }
 
+/* All signals, blocked: they wait for the verb to be in order again. */
+static sigset_t signals_all(void) {
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	return all;
+}
+
 /* A command beside the workload, as confined as that. -t: with a terminal; -u: as that user. */
 static int ask_exec(char **argv) {
-	static struct request r = { .kind = ASK_EXEC, .ids = { -1, -1 } };
+	static struct request r = { .kind = ASK_EXEC };
 	struct termios before, raw;
 	struct winsize size = { 0 };
-	sigset_t all;
-	int line[2], code, at = 0;
+	int line[2], code;
 	const char *user = option_values['u' & 31], *term = getenv("TERM");
 	i64 ids[2] = { -1, -1 };
 	host.code = 125;
@@ -6140,16 +6166,16 @@ static int ask_exec(char **argv) {
 	argv++;
 	if (!strcmp(*argv, "--")) argv++;
 	if (!*argv) die("what to execute in %s?", r.name);
-	at += (int)format(r.text, sizeof r.text - 1, "TERM=%s", term ? term : "linux") + 1;
+	size_t most = sizeof r.text - 1;
+	size_t at = format(r.text, most, "TERM=%s", term ?: "linux") + 1;
 	for (; *argv; argv++, r.number++) {
-		size_t n = format(r.text + at, sizeof r.text - 1 - (size_t)at, "%s", *argv);
-		at += (int)n + 1;
-		if (n < strlen(*argv) || at >= (int)sizeof r.text - 1)
+		size_t n = format(r.text + at, most - at, "%s", *argv);
+		at += n + 1;
+		if (n < strlen(*argv) || at >= most)
 			die("the command is longer than %d bytes", (int)sizeof r.text);
 	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) die("%m");
-	sigfillset(&all); /* one that comes early waits for the command to be there */
-	sigprocmask(SIG_SETMASK, &all, NULL);
+	sigset_t all = signals_all(); /* one that comes early waits for the command to be there */
 	if ((code = ask_supervisor(&r, (int[]){ 0, 1, 2, line[1] }, NULL)))
 		return code == 1 ? 125 : code;
 	close(line[1]);
@@ -6164,69 +6190,96 @@ static int ask_exec(char **argv) {
 
 /* ---- 21  show -----------------------------------------------------------------------------------
  *
- * What `launcher net` shows, found out by a child of the supervisor: it may take a while.
+ * What `launcher net` shows, found out by a child of the supervisor: it may take a while. Such a
+ * child speaks to the client itself.
  */
 
 static struct {
-	int client, n;
-	struct {
+	int client;
+	struct reply reply; /* the packet that is being filled */
+} answer;
+
+/* Starts such a child. Returns 0 in it; in the parent 1, or -errno. */
+static int answer_fork(int client) {
+	struct task child;
+	int parent = task_fork(&child, 0, NULL);
+	if (parent > 0) task_close(&child);
+	if (!parent) fcntl(client, F_SETFL, 0); /* only this process waits for that one */
+	answer.client = client;
+	return parent;
+}
+
+static void answer_send(size_t size) {
+	size_t n = offsetof(struct reply, bytes) + size;
+	if (send(answer.client, &answer.reply, n, MSG_NOSIGNAL) < 0) _exit(1); /* it is gone */
+}
+
+static _Noreturn void answer_end(int code, const char *sentence) {
+	struct reply *r = &answer.reply;
+	r->kind = REPLY_END;
+	r->code = code;
+	answer_send(format(r->bytes, sizeof r->bytes, "%s", sentence));
+	_exit(code);
+}
+
+static struct {
+	int n;
+	struct shown {
 		struct link_row row;
 		int index, on;
 	} links[64];
 } show;
 
-static void show_send(const struct link_row *row) {
-	struct reply reply = { .kind = row ? REPLY_LINK : REPLY_END };
-	size_t size = offsetof(struct reply, bytes);
-	if (row) reply.link = *row;
-	if (row) size = offsetof(struct reply, link) + sizeof *row;
-	if (send(show.client, &reply, size, MSG_NOSIGNAL) < 0) _exit(1); /* it is gone */
+/* Takes over the value of an attribute, as far as there is room. Returns whether there is one. */
+static int show_value(void *to, size_t size, const void *list, size_t n, int type) {
+	const void *value = attribute(list, &n, type);
+	if (value) memcpy(to, value, min(n, size));
+	return !!value;
 }
 
 /* A link, or one of its addresses. */
 static void show_visit(const struct nlmsghdr *h) {
 	const struct ifinfomsg *link = (const struct ifinfomsg *)(h + 1);
 	const struct ifaddrmsg *address = (const struct ifaddrmsg *)(h + 1);
-	int is_link = h->nlmsg_type == RTM_NEWLINK, index = (int)address->ifa_index, i = 0;
+	int is_link = h->nlmsg_type == RTM_NEWLINK;
 	size_t size = NLMSG_SPACE(is_link ? sizeof *link : sizeof *address);
+	size_t n = h->nlmsg_len - size, within = n;
 	const uint8_t *list = (const uint8_t *)h + size, *value;
-	size_t all = h->nlmsg_len - size, n = all;
+	struct shown *l = show.links, *end = l + show.n;
 	struct rtnl_link_stats64 count = { 0 };
-	if (is_link) {
-		if (show.n == LEN(show.links)) return;
-		struct link_row *row = &show.links[show.n].row;
-		show.links[show.n].index = link->ifi_index;
-		if ((value = attribute(list, &n, IFLA_IFNAME)))
-			format(row->name, sizeof row->name, "%s", (const char *)value);
-		n = all;
-		if ((value = attribute(list, &n, IFLA_LINKINFO)))
-			value = attribute(value, &n, IFLA_INFO_KIND);
-		format(row->kind, sizeof row->kind, "%s", value ? (const char *)value : "device");
-		n = all;
-		value = attribute(list, &n, IFLA_MASTER);
-		if (value) memcpy(&show.links[show.n].on, value, sizeof(int));
-		n = all;
-		if ((value = attribute(list, &n, IFLA_STATS64)))
-			memcpy(&count, value, min(n, sizeof count));
-		row->in = count.rx_bytes;
-		row->out = count.tx_bytes;
-		format(row->note, sizeof row->note, link->ifi_flags & IFF_UP ? "up" : "down");
-		show.n++;
+	char text[40];
+	if (!is_link) {
+		while (l < end && l->index != (int)address->ifa_index) l++;
+		if (l == end || !(value = attribute(list, &n, IFA_ADDRESS))) return;
+		size_t at = strlen(l->row.note);
+		format(l->row.note + at, sizeof l->row.note - at, ", %s/%u",
+		       ip_text(text, ip_of(value, n)), address->ifa_prefixlen);
 		return;
 	}
-	while (i < show.n && show.links[i].index != index) i++;
-	if (i == show.n || !(value = attribute(list, &n, IFA_ADDRESS))) return;
-	struct ip ip = ip_of(value, n);
-	char text[40], *note = show.links[i].row.note;
-	size_t at = strlen(note);
-	format(note + at, sizeof show.links[i].row.note - at, ", %s/%u", ip_text(text, ip),
-	       address->ifa_prefixlen);
+	if (show.n == LEN(show.links)) return;
+	show.n++;
+	end->index = link->ifi_index;
+	show_value(end->row.name, sizeof end->row.name - 1, list, n, IFLA_IFNAME);
+	show_value(&end->on, sizeof end->on, list, n, IFLA_MASTER);
+	show_value(&count, sizeof count, list, n, IFLA_STATS64);
+	end->row.in = count.rx_bytes;
+	end->row.out = count.tx_bytes;
+	strcpy(end->row.kind, "device");
+	if ((value = attribute(list, &within, IFLA_LINKINFO)))
+		show_value(end->row.kind, sizeof end->row.kind - 1, value, within, IFLA_INFO_KIND);
+	strcpy(end->row.note, link->ifi_flags & IFF_UP ? "up" : "down");
+}
+
+static void show_send(const struct link_row *row) {
+	answer.reply.kind = REPLY_LINK;
+	answer.reply.link = *row;
+	answer_send(sizeof *row);
 }
 
 /* All links of the namespace that the caller is in. */
 static void show_links(const char *container, const char *on) {
 	int fd = net_open();
-	memset(&show.n, 0, sizeof show - offsetof(__typeof__(show), n));
+	memset(&show, 0, sizeof show);
 	net_each(fd, RTM_GETLINK, show_visit);
 	net_each(fd, RTM_GETADDR, show_visit);
 	for (int i = 0; i < show.n; i++) {
@@ -6243,33 +6296,26 @@ static void show_links(const char *container, const char *on) {
 }
 
 static void show_ports(const struct container *c, const struct traffic *t) {
-	struct link_row row = { 0 };
-	format(row.container, sizeof row.container, "%s", c->name);
 	for (const struct port *p = c->ports; p && p->port; p++) {
+		struct link_row row = { .kind = "handed in", .on = "-" };
+		format(row.container, sizeof row.container, "%s", c->name);
 		format(row.name, sizeof row.name, "port %d", p->port);
-		format(row.kind, sizeof row.kind, p->to ? "relayed" : "handed in");
-		format(row.on, sizeof row.on, p->to ? "port %d" : "-", p->to);
-		row.in = p->to ? t->in : 0;
-		row.out = p->to ? t->out : 0;
-		row.note[0] = '\0';
-		if (p->to)
+		if (p->to) {
+			format(row.kind, sizeof row.kind, "relayed");
+			format(row.on, sizeof row.on, "port %d", p->to);
 			format(row.note, sizeof row.note, "%u clients, %llu until now", t->open,
 			       t->clients);
+			row.in = t->in;
+			row.out = t->out;
+		}
 		show_send(&row);
 	}
 }
 
 /* Lists all that there is to a client: of the device, then of each row. spaces: theirs, or -1. */
 static int show_start(int client, const int *spaces, const struct traffic *traffic) {
-	struct task child;
-	int parent = task_fork(&child, 0, NULL);
-	if (parent > 0) {
-		close(child.report);
-		close(child.pidfd);
-	}
-	if (parent) return parent < 0 ? parent : 0;
-	show.client = client;
-	fcntl(client, F_SETFL, 0);
+	int parent = answer_fork(client);
+	if (parent) return parent;
 	show_links("-", NULL);
 	for (int i = 0; i < NCONTAINERS; i++) {
 		const struct net *n = &containers[i].net;
@@ -6277,8 +6323,7 @@ static int show_start(int client, const int *spaces, const struct traffic *traff
 			show_links(containers[i].name, n->kind == NET_DEVICE ? NULL : n->link);
 		show_ports(&containers[i], &traffic[i]);
 	}
-	show_send(NULL);
-	_exit(0);
+	answer_end(0, "");
 }
 
 /* ---- 22  policy ---------------------------------------------------------------------------------
@@ -6323,29 +6368,29 @@ static int ask_policy(char **argv) {
 
 /* What takes something of the kernel beside the knobs of a cgroup. `sign`: a file that tells. */
 static const struct feature {
-	const char *name, *option, *sign;
-	enum need need; /* NEEDS: nobody can do without it */
-	size_t field, size;
+	char name[18], option[25], sign[25];
+	uint8_t need; /* NEEDS: nobody can do without it */
+	uint16_t field, size;
 } features[] = {
 #define ASKED_BY(name) offsetof(struct container, name), sizeof(((struct container *)0)->name)
-	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS, 0, 0 },
-	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS, 0, 0 },
-	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS, 0, 0 },
-	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS, 0, 0 },
-	{ "namespace: cgroup", "CONFIG_CGROUPS", "/proc/self/ns/cgroup", NEEDS, 0, 0 },
-	{ "userns", "CONFIG_USER_NS", "/proc/self/ns/user", NEED_USERNS, 0, 0 },
-	{ "may", "CONFIG_SECCOMP_FILTER", "/proc/sys/kernel/seccomp", NEED_SECCOMP, 0, 0 },
-	{ "devices", "CONFIG_CGROUP_BPF", NULL, NEED_DEVICES, 0, 0 },
+	{ "namespace: pid", "CONFIG_PID_NS", "/proc/self/ns/pid", NEEDS },
+	{ "namespace: net", "CONFIG_NET_NS", "/proc/self/ns/net", NEEDS },
+	{ "namespace: uts", "CONFIG_UTS_NS", "/proc/self/ns/uts", NEEDS },
+	{ "namespace: ipc", "CONFIG_IPC_NS", "/proc/self/ns/ipc", NEEDS },
+	{ "namespace: cgroup", "CONFIG_CGROUPS", "/proc/self/ns/cgroup", NEEDS },
+	{ "userns", "CONFIG_USER_NS", "/proc/self/ns/user", NEED_USERNS },
+	{ "may", "CONFIG_SECCOMP_FILTER", "/proc/sys/kernel/seccomp", NEED_SECCOMP },
+	{ "devices", "CONFIG_CGROUP_BPF", "", NEED_DEVICES },
 	{ "root", "CONFIG_OVERLAY_FS", "/sys/module/overlay", NEED_OVERLAY, ASKED_BY(root) },
 	{ "clock", "CONFIG_TIME_NS", "/proc/self/ns/time", NEED_TIMENS, ASKED_BY(clock) },
-	{ "writable", "CONFIG_SECURITY_LANDLOCK", NULL, NEED_LANDLOCK, ASKED_BY(writable) },
-	{ "label", "CONFIG_SECURITY", NULL, NEED_LABEL, ASKED_BY(label) },
+	{ "writable", "CONFIG_SECURITY_LANDLOCK", "", NEED_LANDLOCK, ASKED_BY(writable) },
+	{ "label", "CONFIG_SECURITY", "", NEED_LABEL, ASKED_BY(label) },
 };
 
 /* Newer ways to do things, each with an older one behind it. */
 static const struct {
-	const char *name, *since;
-	long number;
+	char name[18], since[10];
+	uint16_t number;
 } interfaces[] = {
 	{ "clone3", "Linux 5.3", SYS_clone3 },
 	{ "close_range", "Linux 5.9", SYS_close_range },
@@ -6390,7 +6435,7 @@ static void check_print(const struct container *c, const char *what, const char 
 			const char *here, const char *takes, enum need need) {
 	int tolerated = need < NEEDS && c->tolerate >> need & 1;
 	const char *state = checked.config ? config_says(takes, need) : here;
-	const char *word = state ? state : tolerated ? "tolerated" : "missing";
+	const char *word = state ?: (tolerated ? "tolerated" : "missing");
 	checked.missing += !state && !tolerated;
 	const char *const pairs[] = { "container", c->name, "knob", what,     "asked",
 				      asked,       "state", word,   "option", takes };
@@ -6495,14 +6540,6 @@ static const char *as_path(const char *file) {
 	static char path[PATH_MAX];
 	format(path, sizeof path, "%s%s", strchr(file, '/') ? "" : "./", file);
 	return path;
-}
-
-/* All signals, blocked: they wait for the verb to be in order again. */
-static sigset_t signals_all(void) {
-	sigset_t all;
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
-	return all;
 }
 
 /* Unpacks into DIR, which does not exist yet or is empty: all of the image, or nothing. */
@@ -6681,44 +6718,45 @@ static int ask_version(char **argv) {
 	return 0;
 }
 
+enum { ANY = 255 }; /* number of arguments */
+
 /* clang-format off */
 static const struct verb {
-	const char *name, *args, *help; /* args has its options, as [-f] */
-	int least, most; /* number of arguments */
-	enum request_kind asks;
+	char name[11], args[39], help[44]; /* args has its options, as [-f] */
+	uint8_t least, most;               /* number of arguments */
+	uint8_t asks;                      /* the supervisor for that; or it does it here: */
 	int (*run)(char **argv);
 } verbs[] = {
-	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS, NULL },
-	{ "net", "[--json]", "links, addresses, ports, and who uses them", 0, 0, ASK_NET, NULL },
+	{ "ps", "[--json]", "list the containers", 0, 0, ASK_PS },
+	{ "net", "[--json]", "links, addresses, ports, and who uses them", 0, 0, ASK_NET },
 	{ "stats", "[--json]", "what they use; on a terminal: live", 0, 0, ASK_SELF, ask_stats },
-	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS, NULL },
-	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS, NULL },
-	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START, NULL },
-	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP, NULL },
-	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART, NULL },
-	{ "kill", "[-s SIGNAL] NAME", "signal its command; default TERM", 1, 1, ASK_KILL, NULL },
-	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE, NULL },
-	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE, NULL },
-	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT, NULL },
-	{ "limits", "NAME LIMIT", "memory=32M, cpu=50% or pids=64, for now", 2, 2,
-	  ASK_LIMITS, NULL },
-	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal", 2,
-	  INT_MAX, ASK_SELF, ask_exec },
-	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE, NULL },
-	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF, NULL },
-	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT, NULL },
+	{ "events", "[-f] [--json]", "what happened; -f: and happens", 0, 0, ASK_EVENTS },
+	{ "logs", "[-f] [-n LINES] NAME", "its output; -f: and what comes", 1, 1, ASK_LOGS },
+	{ "start", "NAME", "start a container; return when it is up", 1, 1, ASK_START },
+	{ "stop", "NAME", "stop a container; return when it is gone", 1, 1, ASK_STOP },
+	{ "restart", "NAME", "stop it, and start it again", 1, 1, ASK_RESTART },
+	{ "kill", "[-s SIGNAL] NAME", "signal its command; default TERM", 1, 1, ASK_KILL },
+	{ "pause", "NAME", "stop its processes where they are", 1, 1, ASK_PAUSE },
+	{ "unpause", "NAME", "let them go on", 1, 1, ASK_UNPAUSE },
+	{ "wait", "NAME", "print its exit status, when it has ended", 1, 1, ASK_WAIT },
+	{ "limits", "NAME LIMIT", "memory=32M, cpu=50% or pids=64, for now", 2, 2, ASK_LIMITS },
+	{ "exec", "[-t] [-u UID:GID] NAME COMMAND", "a command in it; -t: with a terminal",
+	  2, ANY, ASK_SELF, ask_exec },
+	{ "save", "NAME", "print its root, as it is now: a tar", 1, 1, ASK_SAVE },
+	{ "poweroff", "", "stop all containers, then the device", 0, 0, ASK_POWEROFF },
+	{ "reboot", "", "stop all, then start the device anew", 0, 0, ASK_REBOOT },
 	{ "policy", "[NAME]", "print the policy, and its digest", 0, 1, ASK_SELF, ask_policy },
 	{ "check", "[--json] [--kernel-config] [NAME|FILE]", "what is asked, what the kernel gives",
 	  0, 1, ASK_SELF, ask_check },
 	{ "up", "[DIR]", "supervise the containers; DIR has images", 0, 1, ASK_SELF, ask_up },
-	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, INT_MAX, ASK_SELF, ask_run },
-	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files", 1, 1, ASK_SELF,
-	  ask_inspect },
+	{ "run", "IMAGE [-- COMMAND]", "run one in the foreground", 1, ANY, ASK_SELF, ask_run },
+	{ "inspect", "[-l] [--json] IMAGE", "what it says of itself; -l: its files",
+	  1, 1, ASK_SELF, ask_inspect },
 	{ "verify", "[--json] IMAGE", "would this launcher take it?", 1, 1, ASK_SELF, ask_verify },
 	{ "unpack", "IMAGE DIR", "unpack an image into a directory", 2, 2, ASK_SELF, ask_unpack },
 	{ "version", "", "print the version and the board", 0, 0, ASK_SELF, ask_version },
-	{ "completion", "", "print what bash needs to complete all this", 0, 0, ASK_SELF, NULL },
-	{ "help", "", "print this", 0, 0, ASK_SELF, NULL },
+	{ "completion", "", "print what bash needs to complete all this" },
+	{ "help", "", "print this" },
 };
 /* clang-format on */
 
@@ -6775,12 +6813,8 @@ static int ask_other(enum request_kind kind, char **argv) {
 	if (argv[0] && format(r.name, sizeof r.name, "%s", argv[0]) != strlen(argv[0]))
 		die("there is no container '%s'", argv[0]);
 	if (argv[0] && argv[1]) format(r.text, sizeof r.text, "%s", argv[1]);
-	if (kind == ASK_NET && !option('j'))
-		print("%-12s %-15s %-9s %-12s %7s %7s  %s\n", "CONTAINER", "LINK", "KIND", "ON",
-		      "IN", "OUT", "NOTE");
-	if (kind == ASK_PS && !option('j'))
-		print("%-12s %-11s %6s %7s %8s %7s  %s\n", "NAME", "STATE", "PID", "UPTIME",
-		      "RESTARTS", "MEMORY", "NOTE");
+	if (kind == ASK_NET) print_row(link_columns, IN_PS, NULL);
+	if (kind == ASK_PS) print_row(row_columns, IN_PS, NULL);
 	return ask_supervisor(&r, NULL, NULL);
 }
 
@@ -6810,7 +6844,7 @@ static int ask(int argc, char **argv) {
 	}
 	argv = take_options(v, argv + (argc > 1 ? 2 : 1));
 	for (argc = 0; argv && argv[argc];) argc++;
-	if (!argv || argc < v->least || argc > v->most) {
+	if (!argv || argc < v->least || (argc > v->most && v->most != ANY)) {
 		say("usage: launcher %s %s", v->name, v->args);
 		return EXIT_USAGE;
 	}
@@ -6821,18 +6855,17 @@ static int ask(int argc, char **argv) {
 /* ---- 24  save -----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
- * child of the supervisor walks it, and speaks to the client itself. The tree is somebody else's,
- * and may change under it: names are opened one at a time, and no link is followed.
+ * child of the supervisor walks it. The tree is somebody else's, and may change under it: names are
+ * opened one at a time, and no link is followed.
  */
 
 static struct {
-	int client, root;
+	int root;
 	u64 ids;             /* the first of its users */
 	char path[PATH_MAX]; /* of the entry at hand */
 	size_t path_at;      /* where its name begins in it */
 	int changed;         /* files that were not what they had been a moment before */
-	struct reply reply;  /* the packet that is being filled */
-	size_t filled;
+	size_t filled;       /* bytes of the packet */
 	char pax[PAX_MAX], data[64 << 10];
 	size_t pax_size;
 	char *names; /* 'd' and a directory to walk, 'l' and a file of several names */
@@ -6844,33 +6877,23 @@ static struct {
 	} * links;
 } saver;
 
-enum {
-	SAVE_NAMES = 64 << 20,
-	SAVE_LINKS = 1 << 20
-}; /* bytes, places: what is not used is not there */
+enum { SAVE_NAMES = 64 << 20, SAVE_LINKS = 1 << 20 }; /* bytes, places: most are never touched */
 
 static _Noreturn void save_end(int code, const char *sentence) {
-	struct reply *r = &saver.reply;
-	if (saver.filled)
-		send(saver.client, r, offsetof(struct reply, bytes) + saver.filled, MSG_NOSIGNAL);
-	r->kind = REPLY_END;
-	r->code = code;
-	size_t n = format(r->bytes, sizeof r->bytes, "%s", sentence);
-	send(saver.client, r, offsetof(struct reply, bytes) + n, MSG_NOSIGNAL);
-	_exit(code);
+	if (saver.filled) answer_send(saver.filled);
+	answer_end(code, sentence);
 }
 
 #define save_die(...) save_end(1, words(__VA_ARGS__))
 
 static void save_bytes(const void *from, size_t n) {
-	struct reply *r = &saver.reply;
+	char *packet = answer.reply.bytes;
 	for (size_t at = 0, piece; at < n; at += piece) {
-		piece = min(n - at, sizeof r->bytes - saver.filled);
-		memcpy(r->bytes + saver.filled, (const char *)from + at, piece);
+		piece = min(n - at, sizeof answer.reply.bytes - saver.filled);
+		memcpy(packet + saver.filled, (const char *)from + at, piece);
 		saver.filled += piece;
-		if (saver.filled < sizeof r->bytes) continue;
-		if (send(saver.client, r, sizeof *r, MSG_NOSIGNAL) < 0)
-			_exit(1); /* nobody listens any more */
+		if (saver.filled < sizeof answer.reply.bytes) continue;
+		answer_send(saver.filled);
 		saver.filled = 0;
 	}
 }
@@ -7040,17 +7063,10 @@ static _Noreturn void save(void) {
  * descriptors stay the caller's. Returns 0 or -errno.
  */
 static int save_start(int client, const struct task *task, u64 ids) {
-	struct task child;
-	int parent = task_fork(&child, 0, NULL);
-	if (parent > 0) {
-		close(child.report);
-		close(child.pidfd);
-	}
-	if (parent) return parent < 0 ? parent : 0;
-	saver.client = client;
+	int parent = answer_fork(client);
+	if (parent) return parent;
+	answer.reply.kind = REPLY_BYTES;
 	saver.ids = ids;
-	saver.reply.kind = REPLY_BYTES;
-	fcntl(client, F_SETFL, 0); /* only this process waits for that one */
 	saver.root = open(words("/proc/%d/root", task->pid), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (saver.root < 0 ||
 	    (syscall(SYS_pidfd_send_signal, task->pidfd, 0, NULL, 0) && errno != ENOSYS))
@@ -7076,8 +7092,9 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 /* clang-format off */
 #define STATES(X)                                                                                  \
-	X(IS_WAITING) X(IS_UNPACKING) X(IS_STARTING) X(IS_UP) X(IS_STOPPING)                       \
-	X(IS_BACKING_OFF) X(IS_PARKED) X(IS_LISTENING) X(IS_DONE)
+	X(IS_WAITING, "waiting") X(IS_UNPACKING, "unpacking") X(IS_STARTING, "starting")           \
+	X(IS_UP, "up") X(IS_STOPPING, "stopping") X(IS_BACKING_OFF, "backing-off")                 \
+	X(IS_PARKED, "parked") X(IS_LISTENING, "listening") X(IS_DONE, "done")
 #define EVENTS(X, s)                                                                               \
 	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
 	X(s, ON_GO)                  /* nothing is in its way */                                   \
@@ -7087,17 +7104,18 @@ static int save_start(int client, const struct task *task, u64 ids) {
 	X(s, ON_EXITED)              /* the task is gone */                                        \
 	X(s, ON_TIMEOUT)             /* its deadline has passed */
 
-#define NAME_ONLY(name) name,
-#define EVENT_ONLY(state, name) name,
-enum state { STATES(NAME_ONLY) NSTATES };
+#define STATE_ONLY(state, word) state,
+#define WORD_ONLY(state, word) word,
+#define EVENT_ONLY(state, event) event,
+enum state { STATES(STATE_ONLY) NSTATES };
 enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
+enum source {
+	FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_NOTE, FROM_LINE,
+	FROM_PORT, FROM_INSIDE
+};
 /* clang-format on */
 
-static const char *const state_names[] = {
-	[IS_WAITING] = "waiting", [IS_UNPACKING] = "unpacking", [IS_STARTING] = "starting",
-	[IS_UP] = "up",           [IS_STOPPING] = "stopping",   [IS_BACKING_OFF] = "backing-off",
-	[IS_PARKED] = "parked",   [IS_LISTENING] = "listening", [IS_DONE] = "done",
-};
+static const char state_names[][12] = { STATES(WORD_ONLY) };
 
 enum { KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { MOST_KILLS = 10 };   /* attempts to kill, after which it is said that this does not help */
@@ -7105,6 +7123,7 @@ enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log
 enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
 
 struct instance {
+	const struct container *row; /* of the policy */
 	enum state state;
 	int wanted;       /* it shall run: what a stopping one does when it has stopped */
 	struct task task; /* the unpacker, or the container's PID 1; never a second one */
@@ -7154,22 +7173,6 @@ static u64 end_by;              /* when patience with that ends */
 static struct traffic *traffic; /* of all rows, and shared with those who count it */
 static u64 budget_at; /* when a row without any priority could have used all of the budget */
 
-enum source {
-	FROM_SIGNAL,
-	FROM_SOCKET,
-	FROM_CLIENT,
-	FROM_REPORT,
-	FROM_LOG,
-	FROM_NOTE,
-	FROM_LINE,
-	FROM_PORT,
-	FROM_INSIDE
-};
-
-static const struct container *row_of(const struct instance *i) {
-	return &containers[i - instances];
-}
-
 /* The loop shall look at fd, which is that of a source and its index. EPOLL_CTL_ADD or _MOD. */
 static void watch(int how, int fd, uint32_t events, enum source source, int index) {
 	struct epoll_event event = { .events = events };
@@ -7183,7 +7186,7 @@ static void watch(int how, int fd, uint32_t events, enum source source, int inde
 static void record(const struct instance *i, const char *what, const char *why, u64 at) {
 	struct happening *h = &happenings[happened++ % LEN(happenings)];
 	h->at = at;
-	format(h->name, sizeof h->name, "%s", i ? row_of(i)->name : "-");
+	format(h->name, sizeof h->name, "%s", i ? i->row->name : "-");
 	format(h->what, sizeof h->what, "%s", what);
 	format(h->note, sizeof h->note, "%s", why);
 }
@@ -7203,21 +7206,21 @@ static void signal_task(struct instance *i, int signal) {
 	int failed = i->task.pid && syscall(SYS_pidfd_send_signal, i->task.pidfd, signal, NULL, 0);
 	if (failed && errno == ENOSYS)
 		failed = kill(i->task.pid, signal); /* it is not reaped yet */
-	if (failed) say("%s: signal %d: %m", row_of(i)->name, signal);
+	if (failed) say("%s: signal %d: %m", i->row->name, signal);
 }
 
 static int set_paused(struct instance *i, int paused) {
-	int failed = i->paused == paused ? 0 : cgroup_freeze(row_of(i)->name, paused);
+	int failed = i->paused == paused ? 0 : cgroup_freeze(i->row->name, paused);
 	if (failed || i->paused == paused) return failed;
 	i->paused = paused;
-	i->look = paused || !row_of(i)->health.every ? 0 : now() + row_of(i)->health.every;
+	i->look = paused || !i->row->health.every ? 0 : now() + i->row->health.every;
 	record(i, paused ? "paused" : "unpaused", "", now());
 	return 0;
 }
 
 /* Forgets the root when its last user is done. A root that is kept makes the next start quick. */
 static void root_forget(struct instance *i) {
-	if (i->root->unpacked) root_drop(row_of(i)->image);
+	if (i->root->unpacked) root_drop(i->row->image);
 	i->root->unpacked = NO;
 }
 
@@ -7234,49 +7237,61 @@ static void net_forget(struct instance *i) {
 	close_one(&i->home->lease);
 }
 
+/* Nobody wants it: it gives back all that it has, but for the sockets, and begins anew. */
 static void release(struct instance *i) {
 	int users = 0;
+	i->wanted = i->half_open = i->resting = NO;
+	i->deadline = i->delay = 0;
 	for (struct instance *k = instances; k < instances + NCONTAINERS; k++)
 		users += k != i && k->root == i->root && !rests(k);
 	if (!users) root_forget(i);
 	if (i->home != i) close_one(&i->users);
 	net_forget(i);
-	cgroup_remove(row_of(i)->name);
+	cgroup_remove(i->row->name);
 	i->bounded = NO;
+}
+
+/* A socket that listens there, or -errno. */
+static int port_open(const struct port *p) {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6; /* which has its port at the same place */
+	} at = { 0 };
+	struct ip ip = ip_read(p->at);
+	int on = YES, off = NO, type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = ip.bits == 32 ? -1 : socket(AF_INET6, type, 0);
+	int v4 = ip.bits == 32 || (fd < 0 && errno == EAFNOSUPPORT && !ip.bits);
+	if (v4) fd = socket(AF_INET, type, 0);
+	if (fd < 0) return -errno;
+	at.any.sa_family = v4 ? AF_INET : AF_INET6;
+	at.v4.sin_port = htons((uint16_t)p->port);
+	ip_bytes(v4 ? (uint8_t *)&at.v4.sin_addr : at.v6.sin6_addr.s6_addr, ip);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
+	if (!bind(fd, &at.any, v4 ? sizeof at.v4 : sizeof at.v6) && !listen(fd, SOMAXCONN))
+		return fd;
+	int failed = -errno;
+	close(fd);
+	return failed;
 }
 
 /* Listens where its row says: as soon as it is wanted, so that clients wait and are not refused. */
 static int ports_open(struct instance *i) {
-	const struct port *p = row_of(i)->ports;
-	int on = YES, off = NO, failed = 0;
-	for (int n = 0; p && p[n].port && !failed; n++) {
-		struct sockaddr_in6 at = { .sin6_family = AF_INET6 };
-		struct sockaddr_in at4 = { .sin_family = AF_INET };
-		struct ip ip = ip_read(p[n].at);
+	const struct port *p = i->row->ports;
+	for (int n = 0; p && p[n].port; n++) {
 		if (i->ports[n] >= 0) {
 			listen(i->ports[n], SOMAXCONN); /* a container may have shut it down */
 			continue;
 		}
-		at.sin6_port = at4.sin_port = htons((uint16_t)p[n].port);
-		ip_bytes(ip.bits == 32 ? (uint8_t *)&at4.sin_addr : at.sin6_addr.s6_addr, ip);
-		int fd = socket(ip.bits == 32 ? AF_INET : AF_INET6,
-				SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		int v4 = ip.bits == 32 || (fd < 0 && errno == EAFNOSUPPORT && !ip.bits);
-		if (v4 && fd < 0)
-			fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-		if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
-		if (fd < 0 ||
-		    (v4 ? bind(fd, (struct sockaddr *)&at4, sizeof at4)
-			: bind(fd, (struct sockaddr *)&at, sizeof at)) ||
-		    listen(fd, SOMAXCONN)) {
-			failed = -errno;
-			note(i, "port %d: %s", p[n].port, strerror(errno));
-			close_one(&fd);
+		int fd = port_open(&p[n]);
+		if (fd < 0) {
+			note(i, "port %d: %s", p[n].port, strerror(-fd));
+			return fd;
 		}
 		i->ports[n] = fd;
 	}
-	return failed;
+	return 0;
 }
 
 /* Waits for the first client, or does no more: its container has them. */
@@ -7299,10 +7314,10 @@ static void ports_close(struct instance *i) {
  * a second of CPU. The budget is a time: what was used comes back as that passes.
  */
 static int budget_take(const struct instance *i) {
-	u64 every = budget.every ? budget.every : SECONDS(15), time = now();
-	u64 most = (budget.restarts ? budget.restarts : 40) * every;
+	u64 every = budget.every ?: SECONDS(15), time = now();
+	u64 most = (budget.restarts ?: 40) * every;
 	u64 used = budget_at > time ? budget_at - time : 0;
-	if (used + every > most / 4 * (row_of(i)->priority + 1)) return NO;
+	if (used + every > most / 4 * (i->row->priority + 1)) return NO;
 	budget_at = time + min(used + every * (1 + i->cpu / 1000), most);
 	return YES;
 }
@@ -7318,7 +7333,7 @@ static void end(int command) {
 /* Is the status of its latest task one of a failure? */
 static int has_failed(const struct instance *i) {
 	int failed = i->status != 0;
-	for (const int *ok = row_of(i)->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
+	for (const int *ok = i->row->success; ok && *ok >= 0; ok++) failed &= *ok != i->status;
 	return failed;
 }
 
@@ -7329,12 +7344,12 @@ static int has_succeeded(const struct instance *i) {
 /* Does it do what others wait for? A one-shot row has done it when it has succeeded. */
 static int is_ready(const struct instance *i) {
 	return i->state == IS_UP || i->state == IS_LISTENING || i->left_out ||
-	       (row_of(i)->restart == NEVER && has_succeeded(i));
+	       (i->row->restart == NEVER && has_succeeded(i));
 }
 
 /* The first instance that keeps a waiting one from starting; NULL if there is none. */
 static const struct instance *waits_for(const struct instance *i) {
-	for (const int *row = row_of(i)->after; row && *row >= 0 && !i->impatient; row++)
+	for (const int *row = i->row->after; row && *row >= 0 && !i->impatient; row++)
 		if (!is_ready(&instances[*row])) return &instances[*row];
 	if (i->home != i && i->home->net < 0) return i->home; /* for a network to share */
 	return i->root->unpacker;                             /* of the image that both share */
@@ -7350,31 +7365,25 @@ static enum state stay(struct instance *i) { return i->state; }
 static enum state wait_turn(struct instance *i) {
 	i->wanted = YES;
 	i->left_out = i->impatient = i->lost = NO;
-	i->deadline = !row_of(i)->after ? 0
-		      : row_of(i)->wait ? now() + row_of(i)->wait
-					: now() + SECONDS(60);
+	i->deadline = !i->row->after ? 0 : now() + (i->row->wait ?: SECONDS(60));
 	return IS_WAITING;
 }
 
 static enum state finish(struct instance *i) {
-	i->wanted = i->half_open = i->resting = NO;
-	i->deadline = i->delay = 0;
 	ports_close(i);
 	release(i);
 	return IS_DONE;
 }
 
-/* Nobody needs it: it gives back all that it has, but for the sockets, where somebody may wait. */
+/* Nobody needs it; at its sockets somebody may wait. */
 static enum state rest(struct instance *i) {
 	if (ports_open(i)) {
-		say("%s: %s", row_of(i)->name, i->note);
+		say("%s: %s", i->row->name, i->note);
 		finish(i);
 		i->resting = YES;
 		i->deadline = now() + SECONDS(5);
 		return IS_BACKING_OFF;
 	}
-	i->wanted = i->half_open = i->resting = NO;
-	i->deadline = i->delay = 0;
 	release(i);
 	ports_watch(i, YES);
 	return IS_LISTENING;
@@ -7388,8 +7397,8 @@ static enum state wake(struct instance *i) {
 
 /* The device can't afford another try now: what the row names comes instead, or a long rest. */
 static enum state park(struct instance *i) {
-	const struct container *c = row_of(i);
-	u64 rest = budget.parked ? budget.parked : SECONDS(300);
+	const struct container *c = i->row;
+	u64 rest = budget.parked ?: SECONDS(300);
 	char text[256];
 	int falls = c->escalate & FALLBACK && !i->root->fallen;
 	if (falls) {
@@ -7410,17 +7419,17 @@ static enum state park(struct instance *i) {
 
 /* Is it up for so long that what was before does not count any more? */
 static int is_calm(const struct instance *i) {
-	const struct container *c = row_of(i);
-	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ? c->backoff.calm : limit);
+	const struct container *c = i->row;
+	u64 limit = c->backoff.limit ?: SECONDS(60);
+	return i->state == IS_UP && now() - i->since >= (c->backoff.calm ?: limit);
 }
 
 /* It has ended, or could not begin: rest, or try again later and later. The note says why. */
 static enum state conclude(struct instance *i, int failed) {
-	const struct container *c = row_of(i);
-	u64 first = c->backoff.first ? c->backoff.first : SECONDS(1);
-	u64 limit = c->backoff.limit ? c->backoff.limit : SECONDS(60);
-	u64 factor = c->backoff.factor ? c->backoff.factor : 200;
+	const struct container *c = i->row;
+	u64 first = c->backoff.first ?: SECONDS(1);
+	u64 limit = c->backoff.limit ?: SECONDS(60);
+	u64 factor = c->backoff.factor ?: 200;
 	i->resting = c->start == ON_CONNECT && !failed;
 	if (i->resting && now() - i->since >= first) return rest(i); /* else it may serve nobody */
 	if (!i->resting && (c->restart == NEVER || (c->restart == ON_FAILURE && !failed))) {
@@ -7463,17 +7472,16 @@ static enum state begin(struct instance *i, int failed, enum state next) {
 
 /* The keeper of a DEVICE makes the network of its row; of another, the container itself does. */
 static int keep_device(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	if (c->net.kind != NET_DEVICE || i->lease >= 0) return 0;
 	int failed = keeper_start(c, &i->lease, &i->keeper);
 	if (failed) return failed;
-	close(i->keeper.report);
-	close(i->keeper.pidfd);
+	task_close(&i->keeper);
 	return 0;
 }
 
 static enum state build(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), orders[2] = { -1, -1 };
 	struct supply supply = {
 		{ null, i->log[1], i->log[1] }, -1, i->home->net, i->users, -1, NO_PORTS,
@@ -7502,7 +7510,7 @@ static enum state build(struct instance *i) {
 
 /* Nothing is in its way: its limits first, then its root, then the container itself. */
 static enum state launch(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->status = 125; /* until it is known better */
 	i->execed = i->calm = NO;
 	i->sick = NULL;
@@ -7532,15 +7540,15 @@ static enum state launch(struct instance *i) {
 static void spaces_keep(struct instance *i) {
 	int proc = open(words("/proc/%d/ns", i->task.pid), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (syscall(SYS_pidfd_send_signal, i->task.pidfd, 0, NULL, 0)) close_one(&proc);
-	int is_own = row_of(i)->net.kind != NET_HOST && i->home == i;
+	int is_own = i->row->net.kind != NET_HOST && i->home == i;
 	if (i->net < 0 && is_own) i->net = openat(proc, "net", O_RDONLY | O_CLOEXEC);
-	if (i->users < 0 && ids_first(row_of(i)))
+	if (i->users < 0 && ids_first(i->row))
 		i->users = openat(proc, "user", O_RDONLY | O_CLOEXEC);
 	close(proc);
 }
 
 static enum state up(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	if (i->sick) return i->state; /* too late: it is being killed */
 	i->deadline = 0;
 	i->look = c->health.every ? now() + c->health.every : 0;
@@ -7550,12 +7558,12 @@ static enum state up(struct instance *i) {
 
 /* The workload runs: is that enough? */
 static enum state execed(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->execed = YES;
 	record(i, "execed", "", now());
 	spaces_keep(i);
 	if (!c->ready || i->sick) return up(i);
-	i->deadline = now() + (c->ready_within ? c->ready_within : START_LIMIT);
+	i->deadline = now() + (c->ready_within ?: START_LIMIT);
 	i->look = c->ready == NOTIFY ? 0 : now();
 	return IS_STARTING;
 }
@@ -7567,8 +7575,8 @@ static void explain(struct instance *i, const char *last_words) {
 		note(i, "%s", i->sick);
 	else if (*last_words)
 		note(i, "%s", last_words);
-	else if (cgroup_stat(row_of(i)->name, STAT_OOM_KILLS) > i->oom_kills)
-		note(i, "out of memory: the limit is %llu KiB", memory_max(row_of(i)) >> 10);
+	else if (cgroup_stat(i->row->name, STAT_OOM_KILLS) > i->oom_kills)
+		note(i, "out of memory: the limit is %llu KiB", memory_max(i->row) >> 10);
 	else if (killed)
 		note(i, "exit %d (%s)", i->status, strsignal(i->status - 128));
 	else
@@ -7587,9 +7595,9 @@ static void settle_root(struct instance *i) {
 	i->root->unpacker = NULL;
 	i->root->unpacked = !i->status;
 	if (i->status)
-		root_drop(row_of(i)->image);
+		root_drop(i->row->image);
 	else
-		say("%s: unpacked in %llu ms", row_of(i)->image, now() - i->since);
+		say("%s: unpacked in %llu ms", i->row->image, now() - i->since);
 }
 
 static enum state unpacked(struct instance *i) {
@@ -7601,23 +7609,23 @@ static enum state unpacked(struct instance *i) {
 
 static enum state kill_all(struct instance *i) {
 	signal_task(i, SIGKILL); /* takes the whole pid namespace with it, on every kernel */
-	cgroup_limit(row_of(i)->name, row_of(i), "cpu=100%"); /* the dying need some too */
+	cgroup_limit(i->row->name, i->row, "cpu=100%"); /* the dying need some too */
 	i->deadline = now() + KILL_AGAIN;
 	if (++i->kills == MOST_KILLS) {
 		note(i, "can't be killed: a process hangs in the kernel");
-		say("%s: %s", row_of(i)->name, i->note);
+		say("%s: %s", i->row->name, i->note);
 	}
 	return i->state;
 }
 
 static enum state abandon(struct instance *i) {
-	i->sick = row_of(i)->ready ? "not ready in time" : "not started in time";
-	say("%s: %s", row_of(i)->name, i->sick);
+	i->sick = i->row->ready ? "not ready in time" : "not started in time";
+	say("%s: %s", i->row->name, i->sick);
 	return kill_all(i);
 }
 
 static enum state terminate(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->wanted = NO;
 	i->sick = NULL;
 	set_paused(i, NO);
@@ -7626,15 +7634,15 @@ static enum state terminate(struct instance *i) {
 		kill_all(i);
 		return IS_STOPPING;
 	}
-	signal_task(i, c->stop.signal ? c->stop.signal : SIGTERM);
-	i->deadline = now() + (c->stop.grace ? c->stop.grace : SECONDS(5));
+	signal_task(i, c->stop.signal ?: SIGTERM);
+	i->deadline = now() + (c->stop.grace ?: SECONDS(5));
 	return IS_STOPPING;
 }
 
 /* It lives, and does not do what it should: ended like one that somebody stops, it has failed. */
 static enum state fail(struct instance *i) {
 	const char *why = i->sick;
-	say("%s: %s", row_of(i)->name, why);
+	say("%s: %s", i->row->name, why);
 	record(i, "unhealthy", why, now());
 	i->calm = is_calm(i);
 	enum state next = terminate(i);
@@ -7657,7 +7665,7 @@ static enum state unwant(struct instance *i) {
 static enum state stopped(struct instance *i) {
 	settle_root(i);
 	if (i->sick) return conclude(i, YES);
-	say("%s: %s, %s", row_of(i)->name, i->resting ? "rests" : "stopped", i->note);
+	say("%s: %s, %s", i->row->name, i->resting ? "rests" : "stopped", i->note);
 	return i->wanted ? retry(i) : i->resting ? rest(i) : finish(i);
 }
 
@@ -7666,18 +7674,29 @@ static enum state hurry(struct instance *i) {
 	const struct instance *waits = waits_for(i);
 	i->impatient = YES;
 	if (waits)
-		say("%s: has waited for %s long enough, and starts without", row_of(i)->name,
-		    row_of(waits)->name);
+		say("%s: has waited for %s long enough, and starts without", i->row->name,
+		    waits->row->name);
 	return IS_WAITING;
 }
 
 /* clang-format off */
+#define ACTIONS(X)                                                                                 \
+	X(stay) X(wait_turn) X(finish) X(wake) X(retry) X(launch) X(execed) X(up) X(ended)         \
+	X(unpacked) X(kill_all) X(abandon) X(terminate) X(fail) X(want) X(unwant) X(stopped)       \
+	X(hurry)
+#define DO_NAME(action) DO_##action,
+#define ADDRESS(action) [DO_##action] = action,
 #define REACT(state, start, stop, go, execed, ready, unwell, exited, timeout)                      \
-	[state] = { [ON_START] = start, [ON_STOP] = stop, [ON_GO] = go, [ON_EXECED] = execed,      \
-		    [ON_READY] = ready, [ON_UNWELL] = unwell, [ON_EXITED] = exited,                \
-		    [ON_TIMEOUT] = timeout }
+	[state] = { [ON_START] = DO_##start, [ON_STOP] = DO_##stop, [ON_GO] = DO_##go,             \
+		    [ON_EXECED] = DO_##execed, [ON_READY] = DO_##ready, [ON_UNWELL] = DO_##unwell, \
+		    [ON_EXITED] = DO_##exited, [ON_TIMEOUT] = DO_##timeout }
 
-static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
+/* A number takes a byte, and an address 32 with what relocates it. */
+enum { NO_ACTION, ACTIONS(DO_NAME) };
+
+static enum state (*const actions[])(struct instance *i) = { ACTIONS(ADDRESS) };
+
+static const uint8_t reactions[NSTATES][NEVENTS] = {
 	/*                   START      STOP       GO      EXECED  READY UNWELL EXITED    TIMEOUT */
 	REACT(IS_WAITING,    stay,      finish,    launch, stay,   stay, stay,  stay,     hurry),
 	REACT(IS_UNPACKING,  stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
@@ -7693,12 +7712,12 @@ static enum state (*const reactions[NSTATES][NEVENTS])(struct instance *i) = {
 
 #define CHECK_CELL(state, event)                                                                   \
 	REFUSE(!reactions[state][event], "a state has no action for an event");
-#define CHECK_ROW(state) EVENTS(CHECK_CELL, state)
+#define CHECK_ROW(state, word) EVENTS(CHECK_CELL, state)
 
 static __attribute__((used)) void rules_of_reactions(void) { STATES(CHECK_ROW) }
 
 static void happen(struct instance *i, enum event event) {
-	enum state next = reactions[i->state][event](i);
+	enum state next = actions[reactions[i->state][event]](i);
 	if (next == i->state) return;
 	i->state = next;
 	i->since = now();
@@ -7721,12 +7740,12 @@ static void on_report(struct instance *i) {
 
 static void on_log(struct instance *i) {
 	struct ring *r = &rings[i - instances];
-	if (ring_fill(r, i->log[0]) > 0) ring_show(r, row_of(i)->name);
+	if (ring_fill(r, i->log[0]) > 0) ring_show(r, i->row->name);
 }
 
 /* It was looked at, or its time to say something has passed: why it is not well, or NULL. */
 static void on_health(struct instance *i, const char *why) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	line_close(i);
 	i->failures = why ? i->failures + 1 : 0;
 	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
@@ -7760,7 +7779,7 @@ static void health_ask(struct instance *i) {
 	close_one(&null);
 	close_one(&line[1]);
 	i->line = line[0];
-	i->look = now() + (row_of(i)->health.timeout ? row_of(i)->health.timeout : SECONDS(5));
+	i->look = now() + (i->row->health.timeout ?: SECONDS(5));
 	if (failed)
 		on_health(i, "not healthy: it takes no health command");
 	else
@@ -7796,7 +7815,7 @@ static void on_inside(struct instance *i) {
 
 /* The time has come to look: is it ready, or well? */
 static void look(struct instance *i) {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	i->look = 0;
 	if (i->state == IS_STARTING && c->ready < NOTIFY) {
 		i->look = now() + LOOK_AGAIN; /* no event tells it */
@@ -7821,39 +7840,38 @@ static void on_notify(struct instance *i) {
 		text[n] = '\0';
 		for (char *line = text, *next; line; line = next) {
 			if ((next = strchr(line, '\n'))) *next++ = '\0';
-			if (!strcmp(line, "READY=1") && row_of(i)->ready == NOTIFY)
+			if (!strcmp(line, "READY=1") && i->row->ready == NOTIFY)
 				happen(i, ON_READY);
 			if (!strcmp(line, "WATCHDOG=1") && i->look)
-				i->look = now() + row_of(i)->health.every;
+				i->look = now() + i->row->health.every;
 			if (after(line, "STATUS=")) note(i, "%s", line + 7);
 		}
 	}
 }
 
 /* The task of i has been reaped: its last output, its last words, then what that means. */
-static void on_exit_of(struct instance *i, const siginfo_t *end, const struct rusage *used) {
+static void on_exit_of(struct instance *i, int status, const struct rusage *used) {
 	char last_words[320];
 	struct ring *r = &rings[i - instances];
 	for (int k = 0; k < LAST_WORDS && ring_fill(r, i->log[0]) > 0; k++)
-		ring_show(r, row_of(i)->name);
+		ring_show(r, i->row->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
 	on_notify(i); /* READY=1, if not for long */
-	if (i->state == IS_STARTING && !i->execed && !*last_words && end->si_code == CLD_EXITED)
+	if (i->state == IS_STARTING && !i->execed && !*last_words && WIFEXITED(status))
 		happen(i, ON_EXECED); /* it was up, if not for long */
-	close(i->task.report);
-	close(i->task.pidfd);
+	task_close(&i->task);
 	close_one(&i->orders);
 	line_close(i);
 	i->task.pid = 0;
-	i->status = end->si_code == CLD_EXITED ? end->si_status : 128 + end->si_status;
+	i->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 	i->ends++;
 	i->cpu = (u64)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
 		 (u64)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
 	set_paused(i, NO);
 	i->deadline = i->look = 0;
 	if (!i->status && *last_words)
-		say("%s: %s", row_of(i)->name, last_words); /* it did its work, but */
+		say("%s: %s", i->row->name, last_words); /* it did its work, but */
 	explain(i, last_words);
 	happen(i, ON_EXITED);
 }
@@ -7873,17 +7891,15 @@ static void on_children(void) {
 		int status;
 		pid_t pid = wait4(-1, &status, WNOHANG, &used);
 		if (pid <= 0) return;
-		siginfo_t end = { .si_code = WIFEXITED(status) ? CLD_EXITED : CLD_KILLED };
-		end.si_status = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
-		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].task.pid == pid) on_exit_of(&instances[i], &end, &used);
-		for (int i = 0; i < NCONTAINERS; i++)
-			if (instances[i].keeper.pid == pid) instances[i].keeper.pid = 0;
+		for (struct instance *i = instances; i < instances + NCONTAINERS; i++)
+			if (i->task.pid == pid)
+				on_exit_of(i, status, &used);
+			else if (i->keeper.pid == pid)
+				i->keeper.pid = 0;
 		if (dog.task.pid != pid) continue;
-		dog.read = end.si_status ? dog.read : now();
+		if (!status) dog.read = now();
 		dog.task.pid = 0;
-		close(dog.task.report);
-		close(dog.task.pidfd);
+		task_close(&dog.task);
 	}
 }
 
@@ -7960,9 +7976,10 @@ static void client_drop(struct client *c) {
 	c->fd = 0;
 }
 
-/* Sends one packet. Returns 0 if it has to wait for room, and drops a client that is gone. */
+/* Sends a packet of that size. Returns 0 if there is no room now, and drops who is gone. */
 static int client_send(struct client *c, const struct reply *reply, size_t size) {
-	if (send(c->fd, reply, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 1;
+	size_t n = offsetof(struct reply, bytes) + size;
+	if (send(c->fd, reply, n, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 1;
 	if (errno == EAGAIN)
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN | EPOLLOUT, FROM_CLIENT, c - clients);
 	else
@@ -7974,7 +7991,7 @@ static int client_send(struct client *c, const struct reply *reply, size_t size)
 static void client_end(struct client *c, int code, const char *sentence) {
 	struct reply reply = { .kind = REPLY_END, .code = code };
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%s", sentence);
-	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_drop(c);
+	if (client_send(c, &reply, n)) client_drop(c);
 }
 
 /* The same for a request that is over before it began, which nobody serves later. */
@@ -7986,15 +8003,15 @@ static void client_refuse(struct client *c, int code, const char *sentence) {
 static void row_fill(struct row *r, const struct instance *i) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 	u64 left = i->deadline > now() ? (i->deadline - now() + 999) / 1000 : 0;
-	format(r->name, sizeof r->name, "%s", row_of(i)->name);
+	format(r->name, sizeof r->name, "%s", i->row->name);
 	format(r->state, sizeof r->state, "%s", i->paused ? "paused" : state_names[i->state]);
-	r->pid = i->task.pid;
+	r->pid = (u64)i->task.pid;
 	r->restarts = i->restarts;
 	r->up = i->state == IS_UP ? now() - i->since : 0;
 	for (int k = 0; k < NSTATS; k++)
-		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(row_of(i)->name, (enum count)k);
+		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(i->row->name, (enum count)k);
 	if (waits)
-		format(r->note, sizeof r->note, "waits for %s", row_of(waits)->name);
+		format(r->note, sizeof r->note, "waits for %s", waits->row->name);
 	else if (i->state == IS_BACKING_OFF)
 		format(r->note, sizeof r->note, "%s; restart in %llu s", i->note, left);
 	else if (i->state == IS_PARKED)
@@ -8007,7 +8024,7 @@ static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
 	for (; c->index < NCONTAINERS; c->index++) {
 		row_fill(&reply.row, &instances[c->index]);
-		if (!client_send(c, &reply, offsetof(struct reply, row) + sizeof reply.row)) return;
+		if (!client_send(c, &reply, sizeof reply.row)) return;
 	}
 	client_end(c, 0, "");
 }
@@ -8017,8 +8034,7 @@ static void serve_events(struct client *c) {
 	if (happened - c->at > LEN(happenings)) c->at = happened - LEN(happenings);
 	for (; c->at < happened; c->at++) {
 		reply.event = happenings[c->at % LEN(happenings)];
-		if (!client_send(c, &reply, offsetof(struct reply, event) + sizeof reply.event))
-			return;
+		if (!client_send(c, &reply, sizeof reply.event)) return;
 	}
 	if (!c->follow) client_end(c, 0, "");
 }
@@ -8028,9 +8044,9 @@ static void serve_logs(struct client *c) {
 	const char *bytes;
 	size_t n;
 	while ((n = ring_peek(&rings[c->index], &c->at, &bytes))) {
-		n = n < sizeof reply.bytes ? n : sizeof reply.bytes;
+		n = min(n, sizeof reply.bytes);
 		memcpy(reply.bytes, bytes, n);
-		if (!client_send(c, &reply, offsetof(struct reply, bytes) + n)) return;
+		if (!client_send(c, &reply, n)) return;
 		c->at += n;
 	}
 	if (!c->follow) client_end(c, 0, "");
@@ -8042,35 +8058,36 @@ static void serve_wait(struct client *c) {
 	struct reply reply = { .kind = REPLY_BYTES };
 	if (i->ends == c->at && i->state != IS_DONE) return;
 	size_t n = format(reply.bytes, sizeof reply.bytes, "%d\n", i->status);
-	if (client_send(c, &reply, offsetof(struct reply, bytes) + n)) client_end(c, 0, "");
+	if (client_send(c, &reply, n)) client_end(c, 0, "");
 }
 
-/* A child goes on with it, and with the client. */
-static void serve_save(struct client *c) {
-	const struct instance *i = &instances[c->index];
-	int failed = i->state == IS_UP ? save_start(c->fd, &i->task, ids_first(row_of(i))) : 0;
-	if (failed)
-		client_end(c, 1, strerror(-failed));
-	else if (i->state != IS_UP)
-		client_end(c, 1, "it is not running");
+/* A child goes on with the client; or it could not be started, as -errno says. */
+static void client_leave(struct client *c, int child) {
+	if (child < 0)
+		client_end(c, 1, strerror(-child));
 	else
 		client_drop(c);
+}
+
+static void serve_save(struct client *c) {
+	const struct instance *i = &instances[c->index];
+	if (i->state == IS_UP)
+		client_leave(c, save_start(c->fd, &i->task, ids_first(i->row)));
+	else
+		client_end(c, 1, "it is not running");
 }
 
 static void serve_net(struct client *c) {
 	int spaces[NCONTAINERS];
 	for (int i = 0; i < NCONTAINERS; i++) spaces[i] = instances[i].net;
-	int failed = show_start(c->fd, spaces, traffic);
-	if (failed)
-		client_end(c, 1, strerror(-failed));
-	else
-		client_drop(c);
+	client_leave(c, show_start(c->fd, spaces, traffic));
 }
 
 static void serve_stop(struct client *c) {
-	if (instances[c->index].state == IS_DONE && !instances[c->index].keeper.pid)
+	const struct instance *i = &instances[c->index];
+	if (i->state == IS_DONE && !i->keeper.pid)
 		client_end(c, 0, "");
-	else if (instances[c->index].wanted)
+	else if (i->wanted)
 		client_end(c, 1, "somebody has started it again");
 }
 
@@ -8083,75 +8100,46 @@ static void serve_start(struct client *c) {
 	else if (i->state == IS_DONE || i->state == IS_BACKING_OFF || i->state == IS_PARKED)
 		client_end(c, 1, i->note);
 	else if (waits && waits->state == IS_DONE)
-		client_end(c, 1,
-			   words("it waits for %s, which is not running", row_of(waits)->name));
+		client_end(c, 1, words("it waits for %s, which is not running", waits->row->name));
 }
 
 /* -- what is done at once; each returns 0, or -errno and the reason in cgroup.why -- */
 
+#define refuse_with(error, ...) (format(cgroup.why, sizeof cgroup.why, __VA_ARGS__), error)
+
 static int runs(const struct instance *i) {
 	if (i->state == IS_UP || (i->state == IS_STARTING && i->task.pid)) return 0;
-	format(cgroup.why, sizeof cgroup.why, "%s is not running", row_of(i)->name);
-	return -ESRCH;
+	return refuse_with(-ESRCH, "%s is not running", i->row->name);
 }
 
 /* What PID 1 of the container does; its stdio and line come with it. */
 static int do_inside(struct instance *i, const struct request *r, const int *fds) {
 	int n = r->kind == ASK_EXEC ? MOST_FDS : 0, failed = runs(i);
 	if (failed) return failed;
-	if (n && i->paused) {
-		format(cgroup.why, sizeof cgroup.why, "%s is paused", row_of(i)->name);
-		return -EBUSY;
-	}
+	if (n && i->paused) return refuse_with(-EBUSY, "%s is paused", i->row->name);
 	for (int k = 0; k < n; k++) failed = fds[k] < 0 ? -EBADF : failed;
 	if (r->kind == ASK_KILL && r->number == SIGKILL)
 		signal_task(i, SIGKILL);
 	else if (!failed)
 		failed = packet_send(i->orders, r, sizeof *r, fds, (unsigned)n);
-	return failed ? cgroup_failed(row_of(i)->name, "its PID 1", failed) : 0;
+	return failed ? cgroup_failed(i->row->name, "its PID 1", failed) : 0;
 }
 
 static int do_pause(struct instance *i, const struct request *r, const int *fds) {
-	(void)fds;
 	int failed = runs(i);
+	(void)fds;
 	if (failed) return failed;
-	failed = i->state == IS_UP ? set_paused(i, r->kind == ASK_PAUSE) : -EBUSY;
-	if (failed)
-		format(cgroup.why, sizeof cgroup.why, "%s%s", row_of(i)->name,
-		       failed == -EBUSY ? " is not up yet"
-					: " can't be paused: that takes cgroup v2, of Linux 5.2");
-	return failed;
+	if (i->state != IS_UP) return refuse_with(-EBUSY, "%s is not up yet", i->row->name);
+	if (!set_paused(i, r->kind == ASK_PAUSE)) return 0;
+	return refuse_with(-ENOTSUP, "%s can't be paused: that takes cgroup v2, of Linux 5.2",
+			   i->row->name);
 }
 
 static int do_limits(struct instance *i, const struct request *r, const int *fds) {
-	(void)fds;
 	int failed = runs(i);
-	return failed ? failed : cgroup_limit(row_of(i)->name, row_of(i), r->text);
+	(void)fds;
+	return failed ?: cgroup_limit(i->row->name, i->row, r->text);
 }
-
-/* How each request is carried out: at once by `events` or `act`, then by `serve`, ever again. */
-static const struct {
-	int named;     /* it is about one container */
-	int events[2]; /* what happens to that one first; NEVENTS: nothing */
-	int (*act)(struct instance *i, const struct request *r, const int *fds);
-	void (*serve)(struct client *c); /* NULL: that is all */
-} requests[] = {
-	[ASK_PS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
-	[ASK_STATS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_ps },
-	[ASK_EVENTS] = { NO, { NEVENTS, NEVENTS }, NULL, serve_events },
-	[ASK_LOGS] = { YES, { NEVENTS, NEVENTS }, NULL, serve_logs },
-	[ASK_START] = { YES, { ON_START, NEVENTS }, NULL, serve_start },
-	[ASK_STOP] = { YES, { ON_STOP, NEVENTS }, NULL, serve_stop },
-	[ASK_RESTART] = { YES, { ON_STOP, ON_START }, NULL, serve_start },
-	[ASK_WAIT] = { YES, { NEVENTS, NEVENTS }, NULL, serve_wait },
-	[ASK_KILL] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
-	[ASK_PAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
-	[ASK_UNPAUSE] = { YES, { NEVENTS, NEVENTS }, do_pause, NULL },
-	[ASK_LIMITS] = { YES, { NEVENTS, NEVENTS }, do_limits, NULL },
-	[ASK_EXEC] = { YES, { NEVENTS, NEVENTS }, do_inside, NULL },
-	[ASK_SAVE] = { YES, { NEVENTS, NEVENTS }, NULL, serve_save },
-	[ASK_NET] = { NO, { NEVENTS, NEVENTS }, NULL, serve_net },
-};
 
 /* What is asked of the device; asked twice, there is no more patience. */
 static void end_all(int command) {
@@ -8159,6 +8147,39 @@ static void end_all(int command) {
 		if (i->task.pid) kill_all(i);
 	end(command);
 }
+
+static int do_end(struct instance *i, const struct request *r, const int *fds) {
+	(void)i;
+	(void)fds;
+	end_all(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART : LINUX_REBOOT_CMD_POWER_OFF);
+	return 0;
+}
+
+/* How each request is carried out: at once by stop, start and act, then by serve, ever again. */
+static const struct {
+	int named;       /* it is about one container */
+	int stop, start; /* what happens to that one first */
+	int (*act)(struct instance *i, const struct request *r, const int *fds);
+	void (*serve)(struct client *c); /* NULL: that is all */
+} requests[] = {
+	[ASK_PS] = { .serve = serve_ps },
+	[ASK_STATS] = { .serve = serve_ps },
+	[ASK_EVENTS] = { .serve = serve_events },
+	[ASK_LOGS] = { .named = YES, .serve = serve_logs },
+	[ASK_START] = { .named = YES, .start = YES, .serve = serve_start },
+	[ASK_STOP] = { .named = YES, .stop = YES, .serve = serve_stop },
+	[ASK_RESTART] = { .named = YES, .stop = YES, .start = YES, .serve = serve_start },
+	[ASK_WAIT] = { .named = YES, .serve = serve_wait },
+	[ASK_KILL] = { .named = YES, .act = do_inside },
+	[ASK_PAUSE] = { .named = YES, .act = do_pause },
+	[ASK_UNPAUSE] = { .named = YES, .act = do_pause },
+	[ASK_LIMITS] = { .named = YES, .act = do_limits },
+	[ASK_EXEC] = { .named = YES, .act = do_inside },
+	[ASK_SAVE] = { .named = YES, .serve = serve_save },
+	[ASK_POWEROFF] = { .act = do_end },
+	[ASK_REBOOT] = { .act = do_end },
+	[ASK_NET] = { .serve = serve_net },
+};
 
 /* The container with that name, or NCONTAINERS, and *like is one that may be meant. */
 static int find(const char *name, const char **like) {
@@ -8174,34 +8195,26 @@ static void client_asks(struct client *c, const struct request *r, const int *fd
 	c->asked = YES;
 	c->kind = r->kind;
 	c->follow = r->follow;
-	if (r->kind == ASK_POWEROFF || r->kind == ASK_REBOOT) {
-		end_all(r->kind == ASK_REBOOT ? LINUX_REBOOT_CMD_RESTART
-					      : LINUX_REBOOT_CMD_POWER_OFF);
-		client_refuse(c, 0, "");
-		return;
-	}
 	if (r->kind <= ASK_SELF || r->kind >= LEN(requests)) {
 		client_refuse(c, EXIT_USAGE, "this supervisor does not know that request");
 		return;
 	}
-	c->index = requests[r->kind].named ? find(r->name, &like) : 0;
+	__typeof__(*requests) *how = &requests[r->kind];
+	c->index = how->named ? find(r->name, &like) : 0;
 	if (c->index == NCONTAINERS) {
 		client_refuse(c, 1,
 			      words("there is no container '%s'%s%s%s", r->name,
-				    like ? "; did you mean '" : "", like ? like : "",
-				    like ? "'?" : ""));
+				    like ? "; did you mean '" : "", like ?: "", like ? "'?" : ""));
 		return;
 	}
 	struct instance *i = &instances[c->index];
 	c->at = r->kind == ASK_WAIT   ? i->ends
 		: r->kind == ASK_LOGS ? ring_lines(&rings[c->index], r->number)
 				      : 0;
-	for (int k = 0; k < 2; k++) {
-		int event = requests[r->kind].events[k];
-		if (event != NEVENTS && !(ending && event == ON_START)) happen(i, event);
-	}
-	int failed = requests[r->kind].act ? requests[r->kind].act(i, r, fds) : 0;
-	if (!requests[r->kind].serve) client_refuse(c, failed ? 1 : 0, failed ? cgroup.why : "");
+	if (how->stop) happen(i, ON_STOP);
+	if (how->start && !ending) happen(i, ON_START);
+	int failed = how->act ? how->act(i, r, fds) : 0;
+	if (!how->serve) client_refuse(c, !!failed, failed ? cgroup.why : "");
 }
 
 static void on_client(struct client *c) {
@@ -8278,8 +8291,8 @@ static const char *useless(void) {
 	for (const struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		int dead = i->state == IS_PARKED || (i->state == IS_DONE && i->lost) ||
 			   i->kills >= MOST_KILLS;
-		if (!row_of(i)->critical || !dead) continue;
-		format(why, sizeof why, "%s is critical, and %s: %s", row_of(i)->name,
+		if (!i->row->critical || !dead) continue;
+		format(why, sizeof why, "%s is critical, and %s: %s", i->row->name,
 		       state_names[i->state], i->note);
 		return why;
 	}
@@ -8354,15 +8367,16 @@ static int socket_open(const char *name, int type, enum source source, int index
 static void logs_open(void) {
 	char name[48];
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
+		i->row = &containers[i - instances];
 		i->log[0] = i->log[1] = i->orders = i->line = i->notify = -1;
 		i->net = i->users = i->lease = -1;
 		memset(i->ports, -1, sizeof i->ports);
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
-			say("%s: a pipe for its log: %m", row_of(i)->name); /* it will be refused */
+			say("%s: a pipe for its log: %m", i->row->name); /* it will be refused */
 		else
 			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
-		format(name, sizeof name, "%s.notify", row_of(i)->name);
-		if (notifies(row_of(i)))
+		format(name, sizeof name, "%s.notify", i->row->name);
+		if (notifies(i->row))
 			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTE, i - instances);
 	}
 }
@@ -8379,11 +8393,10 @@ static void start_all(void) {
 	dog.read = now();
 	dog.next = host.watchdog < 0 ? 0 : now();
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
-		const char *name = row_of(i)->name;
-		for (i->root = instances; strcmp(row_of(i->root)->image, row_of(i)->image);)
-			i->root++;
-		for (i->home = i; row_of(i)->net.kind == NET_SHARE &&
-				  strcmp(row_of(i->home)->name, row_of(i)->net.link);)
+		const char *name = i->row->name;
+		for (i->root = instances; strcmp(i->root->row->image, i->row->image);) i->root++;
+		for (i->home = i;
+		     i->row->net.kind == NET_SHARE && strcmp(i->home->row->name, i->row->net.link);)
 			i->home--; /* a row above */
 		i->left_out = (host.only && !word_in(host.only, name)) ||
 			      (host.skip && word_in(host.skip, name));
@@ -8391,7 +8404,7 @@ static void start_all(void) {
 		i->state = IS_DONE;
 		if (i->left_out)
 			note(i, "left out by the kernel command line");
-		else if (row_of(i)->start == ON_CONNECT)
+		else if (i->row->start == ON_CONNECT)
 			i->state = rest(i);
 		else
 			happen(i, ON_START);

@@ -169,6 +169,28 @@ static void test_print(void)
 	check_string(print_size(buf, 3ULL << 40), "3145728.0M", "print_size 3 TiB");
 }
 
+/* Strings that lie in a table: one that just fits has no NUL, and no compiler says so. */
+static void test_tables(void)
+{
+#define ENDS(table, field)                                                                       \
+	for (int i = 0; i < LEN(table); i++)                                                     \
+		check(memchr(table[i].field, '\0', sizeof table[i].field) != NULL,               \
+		      #table "[%d]." #field " has an end", i)
+	ENDS(verbs, name);
+	ENDS(verbs, args);
+	ENDS(verbs, help);
+	ENDS(features, name);
+	ENDS(features, option);
+	ENDS(features, sign);
+	ENDS(interfaces, name);
+	ENDS(interfaces, since);
+	ENDS(row_columns, head);
+	ENDS(row_columns, key);
+	ENDS(link_columns, head);
+	ENDS(link_columns, key);
+	ENDS(event_columns, key);
+}
+
 /* -- log -- */
 
 static int journal_pipe[2];
@@ -1755,7 +1777,7 @@ static void test_stats(void)
 static void task_ends(struct instance *i, int code, int status)
 {
 	static const struct rusage used = { .ru_utime = { .tv_usec = 1000 } };
-	on_exit_of(i, &(siginfo_t){ .si_code = code, .si_status = status }, &used);
+	on_exit_of(i, code == CLD_EXITED ? status << 8 : status, &used); /* as wait(2) says it */
 }
 
 static void instances_reset(void)
@@ -1770,7 +1792,7 @@ static void instances_reset(void)
 		close_one(&i->net);
 		close_one(&i->users);
 		ports_close(i);
-		*i = (struct instance){ .state = IS_DONE,
+		*i = (struct instance){ .row = i->row, .state = IS_DONE,
 					.root = i->root, .home = i->home,
 					.net = -1, .users = -1, .lease = -1,
 					.ports = { -1, -1, -1, -1, -1, -1, -1, -1 },
@@ -1837,7 +1859,7 @@ static int step(struct instance *i, char letter)
 /* What is true of an instance between two events; NULL, or what is wrong. */
 static const char *wrong(const struct instance *i)
 {
-	const struct container *c = row_of(i);
+	const struct container *c = i->row;
 	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_UP ||
 		     i->state == IS_STOPPING;
 	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
@@ -1920,7 +1942,7 @@ static const char *ends_well(struct instance *i, const char *history)
 	happen(i, ON_START);
 	for (int n = 0; n < 8 && !bad && i->state != IS_UP; n++) {
 		step(i, i->sick && i->task.pid ? 'f' : onwards[i->state]);
-		if (i->state == IS_STARTING && row_of(i)->ready && fake.started)
+		if (i->state == IS_STARTING && i->row->ready && fake.started)
 			step(i, 'r');
 		bad = wrong(i);
 	}
@@ -1938,8 +1960,8 @@ static const char *walk(struct instance *i, char *history, int depth, int most)
 	histories++;
 	if (!bad)
 		bad = ends_well(i, history);
-	for (const char *letter = row_of(i)->ready  ? "SPgexftrlz"
-				  : row_of(i)->idle ? "SPgexftcq"
+	for (const char *letter = i->row->ready  ? "SPgexftrlz"
+				  : i->row->idle ? "SPgexftcq"
 						    : "SPgnexft"; *letter && !bad && depth < most; letter++) {
 		history[depth] = *letter;
 		history[depth + 1] = '\0';
@@ -2405,6 +2427,7 @@ int main(void)
 	test_format();
 	test_format_full();
 	test_print();
+	test_tables();
 	test_log_line();
 	test_log_limits();
 	test_ring();
