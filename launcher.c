@@ -158,9 +158,6 @@
 #ifndef FAULTS
 #define FAULTS 0 /* 1: launcher.fault=hang or crash spoils the next request; for tests */
 #endif
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
-#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL /* clone(2), Linux 5.7 */
 #endif
@@ -183,11 +180,6 @@
 #define PRIVATE_CALLS 0x0f0001 /* and five more: cacheflush, set_tls... */
 #else
 #define PRIVATE_CALLS UINT32_MAX
-#endif
-#ifndef SYS_landlock_create_ruleset /* Linux 5.13 */
-#define SYS_landlock_create_ruleset 444
-#define SYS_landlock_add_rule 445
-#define SYS_landlock_restrict_self 446
 #endif
 
 #define QUOTED_AGAIN(text) #text
@@ -231,16 +223,8 @@ enum { NOTIFY = 1 << 16, HEALTHY }; /* of .ready, beside PORT(n) */
 enum { FALLBACK = 1, REBOOT = 2 };  /* of .escalate */
 enum userns { OWN, HOST };
 enum start { AT_BOOT, ON_CONNECT };
-enum net_kind {
-	NONE,
-	NET_HOST = HOST,
-	NET_BRIDGE,
-	NET_MACVLAN,
-	NET_IPVLAN,
-	NET_DEVICE,
-	NET_SHARE,
-	NET_VLAN
-};
+enum { NONE, NET_HOST = HOST, NET_BRIDGE, NET_MACVLAN, NET_IPVLAN, NET_DEVICE };
+enum { NET_SHARE = NET_DEVICE + 1, NET_VLAN }; /* no other kind has a larger number */
 
 /* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
 enum { DEFAULT_MEMORY = 4 << 20, DEFAULT_CPU = 10000, DEFAULT_PIDS = 4 };
@@ -285,9 +269,8 @@ struct device {
 };
 
 struct io {
-	const char *device; /* of a disk */
-	u64 rbps, wbps, riops,
-	    wiops; /* the most that it reads and writes in a second: bytes; operations */
+	const char *device;           /* of a disk */
+	u64 rbps, wbps, riops, wiops; /* the most in a second: bytes; reads and writes */
 };
 
 struct limit {
@@ -300,8 +283,7 @@ struct setting {
 };
 
 struct route {
-	const char *to,
-	    *via; /* "10.9.0.0/16"; by way of that address; default: it is on the link */
+	const char *to, *via; /* "10.9.0.0/16"; that address; default: it is on the link */
 };
 
 /* The network of a row, or a link of the device: written with HOST, BRIDGE(...) and its like. */
@@ -394,10 +376,9 @@ struct container {
 	enum restart restart;
 	const int *success; /* exit statuses beside 0 that are no failure: STATUSES(3, 143) */
 	struct {
-		u64 first,
-		    limit;  /* ms before a restart, and a quarter by chance; default 1 s, 60 s */
-		u64 factor; /* per cent that the next one takes; default 200 */
-		u64 calm;   /* ms of being up, after which all begins anew; default .limit */
+		u64 first, limit; /* ms before a restart, and a quarter by chance; 1 s, 60 s */
+		u64 factor;       /* per cent that the next one takes; default 200 */
+		u64 calm;         /* ms of being up, after which all begins anew; default .limit */
 	} backoff;
 	unsigned priority; /* 0 to 3: with 0 it leaves three quarters of the budget to others */
 	int escalate;      /* what comes instead of being parked: FALLBACK, REBOOT, or one by one */
@@ -439,18 +420,14 @@ struct container {
 #define STATUSES(...) AFTER(__VA_ARGS__)
 #define PORT(n) CHECKED(n, (n) >= 1 && (n) <= 65535, "PORT(n): n is 1 to 65535")
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
-#define BRIDGE(...)                                                                                \
-	{ NET_BRIDGE, __VA_ARGS__ } /* name, address, .open = YES, ... */
-#define MACVLAN(...)                                                                               \
-	{ NET_MACVLAN, __VA_ARGS__ }
-#define IPVLAN(...)                                                                                \
-	{ NET_IPVLAN, __VA_ARGS__ }
-#define DEVICE(...)                                                                                \
-	{ NET_DEVICE, __VA_ARGS__ } /* it is moved in, and comes back */
-#define VLAN(n, ...)                                                                               \
-	{ .vlan = n, .kind = NET_VLAN, __VA_ARGS__ } /* of that device */
-#define SHARE(row)                                                                                 \
-	{ NET_SHARE, row }
+#define NET(...)                                                                                   \
+	{ __VA_ARGS__ }
+#define BRIDGE(...) NET(NET_BRIDGE, __VA_ARGS__) /* name, address, .open = YES, ... */
+#define MACVLAN(...) NET(NET_MACVLAN, __VA_ARGS__)
+#define IPVLAN(...) NET(NET_IPVLAN, __VA_ARGS__)
+#define DEVICE(...) NET(NET_DEVICE, __VA_ARGS__)                   /* moved in, and comes back */
+#define VLAN(n, ...) NET(.vlan = n, .kind = NET_VLAN, __VA_ARGS__) /* of that device */
+#define SHARE(row) NET(NET_SHARE, row)
 #define CAP(name) (1ULL << CAP_##name)
 #define LACK(name) (1ULL << NEED_##name)
 #define EACH_1(f, a, ...) f(a) __VA_OPT__(| EACH_2(f, __VA_ARGS__))
@@ -730,9 +707,9 @@ static __attribute__((used)) void rules(void) {
 	for (int i = 0; i <= MOST_LINKS; i++) {
 		const struct net *n = network.links + i;
 		if (!network.links || !n->kind) break;
+		int known = n->kind == NET_BRIDGE || n->kind == NET_DEVICE || n->kind == NET_VLAN;
 		REFUSE(
-		    i == MOST_LINKS ||
-			(n->kind != NET_BRIDGE && n->kind != NET_DEVICE && n->kind != NET_VLAN),
+		    i == MOST_LINKS || !known,
 		    "a link of the device is no DEVICE, VLAN or BRIDGE, or there are more than 8");
 		REFUSE(n->kind == NET_VLAN &&
 			   (n->vlan < 1 || n->vlan > 4094 || strlen(n->link) > 10),
@@ -849,8 +826,7 @@ static struct ip row_ip(const struct net *n, int row, int v6) {
 
 /* The end of a name, for that of a link, which has 15 characters. */
 static const char *link_part(const char *name) {
-	size_t n = strlen(name);
-	return name + (n > 12 ? n - 12 : 0);
+	return strlen(name) > 12 ? name + strlen(name) - 12 : name;
 }
 
 /* Is the gateway on the link of that address? One of IPv6 that is link-local always is. */
@@ -1546,8 +1522,7 @@ enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
  * be trusted, and no byte behind it yet; without keys there need not be one. Returns 0 or -EBADMSG.
  */
 static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
-	static uint8_t
-	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
+	static uint8_t *in; /* mapped once: a huge page could be its cost to PID 1 */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
 	memset(m, 0, sizeof *m);
@@ -1910,7 +1885,7 @@ static ssize_t image_peek(struct image *m) {
 
 enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
 
-static const char tar_zeros[2 * TAR_BLOCK]; /* the end of an archive */
+static char tar_zeros[2 * TAR_BLOCK]; /* the end of an archive; as a constant it would be stored */
 
 enum tar_how {
 	TAR_OWNERS = 1,   /* give entries their owners, which takes root */
@@ -2093,9 +2068,8 @@ static int meta_read(struct tar *t, char *to, i64 room, const char *what) {
 static int meta_pax(struct tar *t) {
 	if (t->pax_size) return corrupt(t->m, "two extended headers for one entry");
 	int failed = meta_read(t, t->pax, sizeof t->pax, "an extended header");
-	if (failed) return failed;
-	t->pax_size = t->size;
-	if (t->type == 'x') return 0;
+	if (!failed) t->pax_size = t->size;
+	if (failed || t->type == 'x') return failed;
 	failed = pax_apply(t); /* a global one can say nothing that matters */
 	t->pax_size = 0;
 	return failed;
@@ -2161,12 +2135,12 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 
 static int entry_data(struct tar *t) {
 	u64 size = t->size, at = 0;
-	int failed = 0, discard = t->how & TAR_DISCARD;
+	int failed, discard = t->how & TAR_DISCARD;
 	t->end = 0;
 	for (ssize_t n; at < size; at += n, t->m->out_at += n) {
 		if ((n = tar_peek(t, size - at)) < 0) return (int)n;
-		if (!discard) failed = data_write(t, t->m->out + t->m->out_at, n, at);
-		if (failed) return failed;
+		if (!discard && (failed = data_write(t, t->m->out + t->m->out_at, n, at)))
+			return failed;
 	}
 	if (t->end < size && !discard && ftruncate(t->fd, (off_t)size)) return -errno;
 	return tar_padding(t);
@@ -2187,8 +2161,8 @@ static int tar_enter(struct tar *t, const char *path) {
 	struct stat st = { 0 };
 	if (t->dir >= 0 && !strcmp(path, t->dir_path)) return 0;
 	int next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
-	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(t->root, path)))
-		next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
+	if (next == -ENOENT && !(t->how & TAR_SHARDS))
+		next = path_open(t->root, path, O_RDONLY | O_DIRECTORY | O_CREAT);
 	if (next < 0) return next;
 	tar_leave(t);
 	t->dir = next;
