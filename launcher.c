@@ -64,6 +64,7 @@
  */
 
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -159,9 +160,6 @@
 #ifndef FAULTS
 #define FAULTS 0 /* 1: launcher.fault=hang or crash spoils the next request; for tests */
 #endif
-#ifndef CLONE_NEWTIME
-#define CLONE_NEWTIME 0x80 /* unshare(2), Linux 5.6 */
-#endif
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL /* clone(2), Linux 5.7 */
 #endif
@@ -184,11 +182,6 @@
 #define PRIVATE_CALLS 0x0f0001 /* and five more: cacheflush, set_tls... */
 #else
 #define PRIVATE_CALLS UINT32_MAX
-#endif
-#ifndef SYS_landlock_create_ruleset /* Linux 5.13 */
-#define SYS_landlock_create_ruleset 444
-#define SYS_landlock_add_rule 445
-#define SYS_landlock_restrict_self 446
 #endif
 
 #define QUOTED_AGAIN(text) #text
@@ -232,16 +225,8 @@ enum { NOTIFY = 1 << 16, HEALTHY }; /* of .ready, beside PORT(n) */
 enum { FALLBACK = 1, REBOOT = 2 };  /* of .escalate */
 enum userns { OWN, HOST };
 enum start { AT_BOOT, ON_CONNECT };
-enum net_kind {
-	NONE,
-	NET_HOST = HOST,
-	NET_BRIDGE,
-	NET_MACVLAN,
-	NET_IPVLAN,
-	NET_DEVICE,
-	NET_SHARE,
-	NET_VLAN
-};
+enum { NONE, NET_HOST = HOST, NET_BRIDGE, NET_MACVLAN, NET_IPVLAN, NET_DEVICE };
+enum { NET_SHARE = NET_DEVICE + 1, NET_VLAN }; /* no other kind has a larger number */
 
 /* What a row gets that does not say: bytes, microseconds in each 100 ms, tasks. */
 enum { DEFAULT_MEMORY = 4 << 20, DEFAULT_CPU = 10000, DEFAULT_PIDS = 4 };
@@ -286,9 +271,8 @@ struct device {
 };
 
 struct io {
-	const char *device; /* of a disk */
-	u64 rbps, wbps, riops,
-	    wiops; /* the most that it reads and writes in a second: bytes; operations */
+	const char *device;           /* of a disk */
+	u64 rbps, wbps, riops, wiops; /* the most in a second: bytes; reads and writes */
 };
 
 struct limit {
@@ -301,16 +285,14 @@ struct setting {
 };
 
 struct route {
-	const char *to,
-	    *via; /* "10.9.0.0/16"; by way of that address; default: it is on the link */
+	const char *to, *via; /* "10.9.0.0/16"; that address; default: it is on the link */
 };
 
 /* The network of a row, or a link of the device: written with HOST, BRIDGE(...) and its like. */
 struct net {
 	int kind;
-	const char *link;    /* the bridge; the device; of SHARE the name of a row above */
-	const char *address, /* and its prefix: "10.7.0.2/24"; default of BRIDGE: see row_ip */
-	    *address6;
+	const char *link; /* the bridge; the device; of SHARE the name of a row above */
+	const char *address, *address6; /* "10.7.0.2/24"; default of BRIDGE: see row_ip */
 	const char *gateway, *gateway6; /* of all other addresses; default none */
 	const struct route *routes;
 	const char *mac; /* "02:00:00:00:00:01"; default: chosen by chance */
@@ -395,10 +377,9 @@ struct container {
 	enum restart restart;
 	const int *success; /* exit statuses beside 0 that are no failure: STATUSES(3, 143) */
 	struct {
-		u64 first,
-		    limit;  /* ms before a restart, and a quarter by chance; default 1 s, 60 s */
-		u64 factor; /* per cent that the next one takes; default 200 */
-		u64 calm;   /* ms of being up, after which all begins anew; default .limit */
+		u64 first, limit; /* ms before a restart, and a quarter by chance; 1 s, 60 s */
+		u64 factor;       /* per cent that the next one takes; default 200 */
+		u64 calm;         /* ms of being up, after which all begins anew; default .limit */
 	} backoff;
 	unsigned priority; /* 0 to 3: with 0 it leaves three quarters of the budget to others */
 	int escalate;      /* what comes instead of being parked: FALLBACK, REBOOT, or one by one */
@@ -440,18 +421,14 @@ struct container {
 #define STATUSES(...) AFTER(__VA_ARGS__)
 #define PORT(n) CHECKED(n, (n) >= 1 && (n) <= 65535, "PORT(n): n is 1 to 65535")
 #define LIST(type, ...) ((const struct type[]){ __VA_ARGS__, { 0 } })
-#define BRIDGE(...)                                                                                \
-	{ NET_BRIDGE, __VA_ARGS__ } /* name, address, .open = YES, ... */
-#define MACVLAN(...)                                                                               \
-	{ NET_MACVLAN, __VA_ARGS__ }
-#define IPVLAN(...)                                                                                \
-	{ NET_IPVLAN, __VA_ARGS__ }
-#define DEVICE(...)                                                                                \
-	{ NET_DEVICE, __VA_ARGS__ } /* it is moved in, and comes back */
-#define VLAN(n, ...)                                                                               \
-	{ .vlan = n, .kind = NET_VLAN, __VA_ARGS__ } /* of that device */
-#define SHARE(row)                                                                                 \
-	{ NET_SHARE, row }
+#define NET(...)                                                                                   \
+	{ __VA_ARGS__ }
+#define BRIDGE(...) NET(NET_BRIDGE, __VA_ARGS__) /* name, address, .open = YES, ... */
+#define MACVLAN(...) NET(NET_MACVLAN, __VA_ARGS__)
+#define IPVLAN(...) NET(NET_IPVLAN, __VA_ARGS__)
+#define DEVICE(...) NET(NET_DEVICE, __VA_ARGS__)                   /* moved in, and comes back */
+#define VLAN(n, ...) NET(.vlan = n, .kind = NET_VLAN, __VA_ARGS__) /* of that device */
+#define SHARE(row) NET(NET_SHARE, row)
 #define CAP(name) (1ULL << CAP_##name)
 #define LACK(name) (1ULL << NEED_##name)
 #define EACH_1(f, a, ...) f(a) __VA_OPT__(| EACH_2(f, __VA_ARGS__))
@@ -731,9 +708,9 @@ static __attribute__((used)) void rules(void) {
 	for (int i = 0; i <= MOST_LINKS; i++) {
 		const struct net *n = network.links + i;
 		if (!network.links || !n->kind) break;
+		int known = n->kind == NET_BRIDGE || n->kind == NET_DEVICE || n->kind == NET_VLAN;
 		REFUSE(
-		    i == MOST_LINKS ||
-			(n->kind != NET_BRIDGE && n->kind != NET_DEVICE && n->kind != NET_VLAN),
+		    i == MOST_LINKS || !known,
 		    "a link of the device is no DEVICE, VLAN or BRIDGE, or there are more than 8");
 		REFUSE(n->kind == NET_VLAN &&
 			   (n->vlan < 1 || n->vlan > 4094 || strlen(n->link) > 10),
@@ -757,11 +734,11 @@ static __attribute__((used)) void rules(void) {
 
 /* -- of addresses: no compiler folds them, so `make` runs what follows, where it builds -- */
 
-/* An address, or a net, of IPv4 or IPv6: the number that it is, big-endian. */
+/* An address, or a net, of IPv4 or IPv6. */
 struct ip {
-	u64 high, low;
-	int prefix; /* bits of it that name the net; -1: none was given */
+	uint8_t bytes[16];
 	int bits;   /* 32 or 128; 0: there is none, or the text was no address */
+	int prefix; /* bits of it that name the net; -1: none was given */
 };
 
 static int hex_of(char c) {
@@ -770,100 +747,71 @@ static int hex_of(char c) {
 
 /* Reads "10.7.0.2/24", "fd07::2/64", or either without a prefix. NULL has no bits. */
 static struct ip ip_read(const char *s) {
-	struct ip ip = { .prefix = -1 }, head = { 0 };
-	int decimal = 0, hex = 0, digits = 0, groups = 0, gap = -1, in_prefix = NO;
-	int v4 = s && strchr(s, '.');
-	for (const char *p = s; p; p++) {
-		int digit = hex_of(*p), end = !*p || *p == '/';
-		if (digit >= 0) {
-			if (digits++ == 4) return head;
-			decimal = digit > 9 ? 256 : decimal * 10 + digit; /* none has that much */
-			hex = hex * 16 + digit;
-			continue;
-		}
-		if (in_prefix) {
-			if (*p || !digits) return head;
-			ip.prefix = decimal;
-		} else if (digits) {
-			if (!end && (v4 ? *p != '.' : *p != ':')) return head;
-			if (v4 && decimal > 255) return head;
-			ip.high = v4 ? 0 : ip.high << 16 | ip.low >> 48;
-			ip.low = v4 ? ip.low << 8 | (unsigned)decimal
-				    : ip.low << 16 | (unsigned)hex;
-			groups++;
-		} else if (*p == ':' && p > s && p[-1] == ':' && gap < 0) {
-			gap = groups;
-			head = ip;
-			ip.high = ip.low = 0;
-		} else if (*p != ':' || p > s || p[1] != ':') {
-			if (gap != groups || !end) return (struct ip){ 0 };
-		}
-		if (!*p) break;
-		decimal = hex = digits = 0;
-		in_prefix |= *p == '/';
-	}
-	for (int i = gap; gap >= 0 && i < 8; i++) {
-		head.high = head.high << 16 | head.low >> 48;
-		head.low <<= 16;
-	}
-	ip.high |= head.high;
-	ip.low |= head.low;
-	ip.bits = v4 ? 32 : 128;
-	int ok = s && (v4 ? groups == 4 && gap < 0 : gap < 0 ? groups == 8 : groups < 8);
-	return ok && ip.prefix <= ip.bits ? ip : (struct ip){ 0 };
+	struct ip ip = { .prefix = -1 }, none = ip;
+	char text[INET6_ADDRSTRLEN] = "";
+	size_t n = s ? strcspn(s, "/") : 0;
+	if (!n || n >= sizeof text) return none;
+	memcpy(text, s, n);
+	ip.bits = strchr(s, '.') ? 32 : 128;
+	if (inet_pton(ip.bits == 32 ? AF_INET : AF_INET6, text, ip.bytes) != 1) return none;
+	if (!s[n]) return ip;
+	ip.prefix = 0;
+	for (s += n + 1; *s >= '0' && *s <= '9' && ip.prefix <= ip.bits; s++)
+		ip.prefix = ip.prefix * 10 + *s - '0';
+	return !*s && s[-1] != '/' && ip.prefix <= ip.bits ? ip : none;
 }
 
 /* Are the first bits of both the same? */
 static int ip_shares(struct ip a, struct ip b, int prefix) {
-	int high = a.bits == 32 ? 0 : prefix < 64 ? prefix : 64, low = prefix - high;
-	int width = a.bits == 32 ? 32 : 64;
-	return a.bits == b.bits && (high < 1 || !((a.high ^ b.high) >> (64 - high))) &&
-	       (low < 1 || !((a.low ^ b.low) >> (width - low)));
+	int whole = prefix / 8, rest = prefix % 8;
+	return a.bits == b.bits && !memcmp(a.bytes, b.bytes, whole) &&
+	       (!rest || !((a.bytes[whole] ^ b.bytes[whole]) >> (8 - rest)));
 }
+
+static const char *address_of(const struct net *n, int v6) { return v6 ? n->address6 : n->address; }
+
+static const char *gateway_of(const struct net *n, int v6) { return v6 ? n->gateway6 : n->gateway; }
 
 /*
  * The device's own address on a bridge: of the links of the device; or in a net that follows from
  * the place of the first row that is on it: 10.7.ROW.1/24 and fd07:0:0:ROW::1/64.
  */
 static struct ip bridge_ip(const char *bridge, int v6) {
-	unsigned row = 0;
-	for (const struct net *n = network.links; n && n->kind; n++) {
-		const char *text = v6 ? n->address6 : n->address;
-		if (n->kind == NET_BRIDGE && text && same(n->link, bridge)) return ip_read(text);
-	}
+	uint8_t row = 0;
+	for (const struct net *n = network.links; n && n->kind; n++)
+		if (n->kind == NET_BRIDGE && address_of(n, v6) && same(n->link, bridge))
+			return ip_read(address_of(n, v6));
 	while (row < NCONTAINERS &&
 	       (containers[row].net.kind != NET_BRIDGE || !same(containers[row].net.link, bridge)))
 		row++;
-	return v6 ? (struct ip){ 0xfd07ULL << 48 | row, 1, 64, 128 }
-		  : (struct ip){ 0, 0x0a070001ULL | row << 8, 24, 32 };
+	return v6 ? (struct ip){ { 0xfd, 0x07, [7] = row, [15] = 1 }, 128, 64 }
+		  : (struct ip){ { 10, 7, row, 1 }, 32, 24 };
 }
 
 /* The address of a row; on a bridge by default that of the device, and its place from 1 on. */
 static struct ip row_ip(const struct net *n, int row, int v6) {
-	const char *text = v6 ? n->address6 : n->address;
-	struct ip ip = { 0 };
-	if (text || n->kind != NET_BRIDGE) return ip_read(text);
-	ip = bridge_ip(n->link, v6);
-	ip.low += (unsigned)row + 1;
+	if (address_of(n, v6) || n->kind != NET_BRIDGE) return ip_read(address_of(n, v6));
+	struct ip ip = bridge_ip(n->link, v6);
+	for (int at = ip.bits / 8, sum = row + 1; at--; sum >>= 8)
+		ip.bytes[at] = (uint8_t)(sum += ip.bytes[at]);
 	return ip;
 }
 
 /* The end of a name, for that of a link, which has 15 characters. */
 static const char *link_part(const char *name) {
-	size_t n = strlen(name);
-	return name + (n > 12 ? n - 12 : 0);
+	return strlen(name) > 12 ? name + strlen(name) - 12 : name;
 }
 
 /* Is the gateway on the link of that address? One of IPv6 that is link-local always is. */
 static int gate_near(struct ip gate, struct ip ip) {
-	return (gate.bits == 128 && gate.high >> 54 == 0x3fa) || ip_shares(gate, ip, ip.prefix);
+	int is_local = gate.bits == 128 && gate.bytes[0] == 0xfe && gate.bytes[1] >> 6 == 2;
+	return is_local || ip_shares(gate, ip, ip.prefix);
 }
 
 /* What is wrong with the network of a row, or with row -1, and so on, of the device; or NULL. */
 static const char *net_wrong(const struct net *n) {
 	for (int v6 = 0; v6 < 2; v6++) {
-		const char *text = v6 ? n->address6 : n->address,
-			   *gate = v6 ? n->gateway6 : n->gateway;
+		const char *text = address_of(n, v6), *gate = gateway_of(n, v6);
 		struct ip ip = ip_read(text), gateway = ip_read(gate);
 		if (text && (ip.bits != (v6 ? 128 : 32) || ip.prefix < 1))
 			return v6 ? "its .address6 is none of IPv6 with a prefix, like fd07::2/64"
@@ -885,9 +833,10 @@ static const char *net_wrong(const struct net *n) {
 
 /* Can't two sockets listen at both? An address of zeros is all of them, as none is. */
 static int ports_meet(const struct port *p, const struct port *q) {
+	static const uint8_t all[16];
 	struct ip a = ip_read(p->at), b = ip_read(q->at);
 	return p->port == q->port &&
-	       (!(a.high | a.low) || !(b.high | b.low) || ip_shares(a, b, a.bits));
+	       (!memcmp(a.bytes, all, 16) || !memcmp(b.bytes, all, 16) || ip_shares(a, b, a.bits));
 }
 
 /* What is wrong between it and another row; or NULL. */
@@ -919,13 +868,12 @@ static const char *row_wrong(int row) {
 			why = "one of its .ports has an .at that is no address, like 10.0.0.2";
 	}
 	for (int v6 = 0; v6 < 2 && !why && n->kind == NET_BRIDGE; v6++) {
-		const char *gate = v6 ? n->gateway6 : n->gateway;
 		struct ip ip = row_ip(n, row, v6), bridge = bridge_ip(n->link, v6);
 		if (!ip_shares(ip, bridge, bridge.prefix))
 			why = "its address is outside of the net of its bridge";
 		else if (ip_shares(ip, bridge, bridge.bits))
 			why = "it has the address of its bridge";
-		else if (gate && !gate_near(ip_read(gate), ip))
+		else if (gateway_of(n, v6) && !gate_near(ip_read(gateway_of(n, v6)), ip))
 			why = "its .gateway is not in the net of its address";
 	}
 	for (int other = 0; other <= row && !why; other++) why = rows_wrong(row, other);
@@ -1570,8 +1518,7 @@ enum { IN_SIZE = CHUNK_MAX + (512 << 10), OUT_SIZE = 512 << 10 };
  * be trusted, and no byte behind it yet; without keys there need not be one. Returns 0 or -EBADMSG.
  */
 static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, int anyone) {
-	static uint8_t
-	    *in; /* mapped once, and not a part of PID 1: a huge page could be its cost */
+	static uint8_t *in; /* mapped once: a huge page could be its cost to PID 1 */
 	struct stat st = { .st_size = (off_t)size, .st_mode = S_IFREG };
 	uint8_t frame[8] = { 0 };
 	memset(m, 0, offsetof(struct image, shards)); /* not what is large */
@@ -1936,7 +1883,7 @@ static ssize_t image_peek(struct image *m) {
 
 enum { TAR_BLOCK = 512, PAX_MAX = 64 << 10 };
 
-static const char tar_zeros[2 * TAR_BLOCK]; /* the end of an archive */
+static char tar_zeros[2 * TAR_BLOCK]; /* the end of an archive; as a constant it would be stored */
 
 enum tar_how {
 	TAR_OWNERS = 1,   /* give entries their owners, which takes root */
@@ -2119,9 +2066,8 @@ static int meta_read(struct tar *t, char *to, i64 room, const char *what) {
 static int meta_pax(struct tar *t) {
 	if (t->pax_size) return corrupt(t->m, "two extended headers for one entry");
 	int failed = meta_read(t, t->pax, sizeof t->pax, "an extended header");
-	if (failed) return failed;
-	t->pax_size = t->size;
-	if (t->type == 'x') return 0;
+	if (!failed) t->pax_size = t->size;
+	if (failed || t->type == 'x') return failed;
 	failed = pax_apply(t); /* a global one can say nothing that matters */
 	t->pax_size = 0;
 	return failed;
@@ -2187,12 +2133,12 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 
 static int entry_data(struct tar *t) {
 	u64 size = t->size, at = 0;
-	int failed = 0, discard = t->how & TAR_DISCARD;
+	int failed, discard = t->how & TAR_DISCARD;
 	t->end = 0;
 	for (ssize_t n; at < size; at += n, t->m->out_at += n) {
 		if ((n = tar_peek(t, size - at)) < 0) return (int)n;
-		if (!discard) failed = data_write(t, t->m->out + t->m->out_at, n, at);
-		if (failed) return failed;
+		if (!discard && (failed = data_write(t, t->m->out + t->m->out_at, n, at)))
+			return failed;
 	}
 	if (t->end < size && !discard && ftruncate(t->fd, (off_t)size)) return -errno;
 	return tar_padding(t);
@@ -2213,8 +2159,8 @@ static int tar_enter(struct tar *t, const char *path) {
 	struct stat st = { 0 };
 	if (t->dir >= 0 && !strcmp(path, t->dir_path)) return 0;
 	int next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
-	if (next == -ENOENT && !(t->how & TAR_SHARDS) && !(next = path_mkdir(t->root, path)))
-		next = path_open(t->root, path, O_RDONLY | O_DIRECTORY);
+	if (next == -ENOENT && !(t->how & TAR_SHARDS))
+		next = path_open(t->root, path, O_RDONLY | O_DIRECTORY | O_CREAT);
 	if (next < 0) return next;
 	tar_leave(t);
 	t->dir = next;
@@ -2472,6 +2418,8 @@ struct link_op {
 	int space;        /* a descriptor: the network namespace that it goes to */
 	const char *peer; /* of a veth: its other end is what goes there, and has the MAC and MTU */
 	int up;
+	int isolated; /* it gets nothing from other ports of its bridge that are. Linux 4.18 */
+	int removed;  /* it is; without a name, all that are of our group */
 };
 
 /* What an end of a link is called, where it goes, and what its row says. */
@@ -2488,15 +2436,17 @@ static void put_end(union message *m, const char *name, int space, const struct 
 /* What is said of a link of that kind alone. linux/if_link.h; PRIVATE of ipvlan: Linux 4.15 */
 static void put_kind(union message *m, const struct link_op *l, const struct net *n) {
 	struct ifinfomsg other = { 0 };
+	struct can_bittiming timing = { .bitrate = n->bitrate };
 	uint16_t id = (uint16_t)n->vlan, l2 = IPVLAN_MODE_L2, private = IPVLAN_F_PRIVATE;
-	size_t data = nest_begin(m, IFLA_INFO_DATA), peer;
 	if (l->peer) {
-		peer = nest_begin(m, VETH_INFO_PEER);
+		size_t peer = nest_begin(m, VETH_INFO_PEER);
 		memcpy(m->bytes + m->head.nlmsg_len, &other, sizeof other);
 		m->head.nlmsg_len += sizeof other;
 		put_end(m, l->peer, l->space, n);
 		nest_end(m, peer);
 	}
+	if (l->isolated) message_put(m, IFLA_BRPORT_ISOLATED, "\1", 1);
+	if (n->bitrate && !l->kind) message_put(m, IFLA_CAN_BITTIMING, &timing, sizeof timing);
 	if (n->kind == NET_VLAN) message_put(m, IFLA_VLAN_ID, &id, sizeof id);
 	if (n->kind == NET_MACVLAN)
 		put_number(m, IFLA_MACVLAN_MODE,
@@ -2504,92 +2454,48 @@ static void put_kind(union message *m, const struct link_op *l, const struct net
 	if (n->kind == NET_IPVLAN) message_put(m, IFLA_IPVLAN_MODE, &l2, sizeof l2);
 	if (n->kind == NET_IPVLAN && !n->open)
 		message_put(m, IFLA_IPVLAN_FLAGS, &private, sizeof private);
-	nest_end(m, data);
 }
 
 static void message_link(union message *m, const struct link_op *l, const struct net *n) {
 	struct ifinfomsg about = { .ifi_index = l->index };
-	struct can_bittiming timing = { .bitrate = n->bitrate };
+	int is_ours = l->kind || (l->removed && !l->name);
+	const char *kind = l->kind ? l->kind : l->isolated ? "bridge" : NULL;
+	if (!kind && n->bitrate && l->up) kind = "can";
 	about.ifi_flags = about.ifi_change = l->up ? IFF_UP : 0;
-	message_begin(m, RTM_NEWLINK, l->kind ? NLM_F_CREATE | NLM_F_EXCL : 0, &about,
-		      sizeof about);
+	message_begin(m, l->removed ? RTM_DELLINK : RTM_NEWLINK,
+		      l->kind ? NLM_F_CREATE | NLM_F_EXCL : 0, &about, sizeof about);
 	if (l->peer)
 		put_text(m, IFLA_IFNAME, l->name);
 	else
 		put_end(m, l->name, l->space, n);
 	put_number(m, IFLA_LINK, (unsigned)l->on);
 	put_number(m, IFLA_MASTER, (unsigned)l->master);
-	put_number(m, IFLA_GROUP, l->kind ? OUR_GROUP : 0);
-	if (n->bitrate && l->up) {
-		size_t can = nest_begin(m, IFLA_LINKINFO);
-		put_text(m, IFLA_INFO_KIND, "can");
-		size_t data = nest_begin(m, IFLA_INFO_DATA);
-		message_put(m, IFLA_CAN_BITTIMING, &timing, sizeof timing);
-		nest_end(m, data);
-		nest_end(m, can);
-	}
-	if (!l->kind) return;
+	put_number(m, IFLA_GROUP, is_ours ? OUR_GROUP : 0);
+	if (!kind) return;
 	size_t info = nest_begin(m, IFLA_LINKINFO);
-	put_text(m, IFLA_INFO_KIND, l->kind);
+	put_text(m, l->isolated ? IFLA_INFO_SLAVE_KIND : IFLA_INFO_KIND, kind);
+	size_t data = nest_begin(m, l->isolated ? IFLA_INFO_SLAVE_DATA : IFLA_INFO_DATA);
 	put_kind(m, l, n);
+	nest_end(m, data);
 	nest_end(m, info);
-}
-
-/* The link with that name is removed; without a name, all that are of our group. */
-static void message_remove(union message *m, const char *name) {
-	struct ifinfomsg about = { 0 };
-	message_begin(m, RTM_DELLINK, 0, &about, sizeof about);
-	put_text(m, IFLA_IFNAME, name);
-	put_number(m, IFLA_GROUP, name ? 0 : OUR_GROUP);
-}
-
-/* The link, a port of a bridge, gets nothing from others that are isolated too. Linux 4.18 */
-static void message_isolate(union message *m, const char *name) {
-	struct ifinfomsg about = { 0 };
-	message_begin(m, RTM_NEWLINK, 0, &about, sizeof about);
-	put_text(m, IFLA_IFNAME, name);
-	size_t info = nest_begin(m, IFLA_LINKINFO);
-	put_text(m, IFLA_INFO_SLAVE_KIND, "bridge");
-	size_t port = nest_begin(m, IFLA_INFO_SLAVE_DATA);
-	message_put(m, IFLA_BRPORT_ISOLATED, "\1", 1);
-	nest_end(m, port);
-	nest_end(m, info);
-}
-
-static size_t ip_bytes(uint8_t *to, struct ip ip) {
-	size_t n = (size_t)ip.bits / 8;
-	for (size_t i = 0; i < n; i++)
-		to[i] = (uint8_t)(i + 8 < n ? ip.high >> 8 * (7 - i) : ip.low >> 8 * (n - 1 - i));
-	return n;
-}
-
-static struct ip ip_of(const uint8_t *bytes, size_t n) {
-	struct ip ip = { .prefix = -1, .bits = (int)n * 8 };
-	for (size_t i = 0; i < n; i++) {
-		ip.high = ip.high << 8 | ip.low >> 56;
-		ip.low = ip.low << 8 | bytes[i];
-	}
-	return ip;
 }
 
 /* "10.7.0.2", "fd07::2"; of no address "". */
 static const char *ip_text(char to[40], struct ip ip) {
-	uint8_t bytes[16];
-	size_t n = ip_bytes(bytes, ip), step = n == 4 ? 1 : 2, at = 0, from = n, zeros = 2, end;
-	*to = '\0';
-	for (size_t i = 0; n == 16 && i < n; i += 2) { /* the longest run of zeros becomes :: */
-		for (end = i; end < n && !bytes[end] && !bytes[end + 1];) end += 2;
+	const uint8_t *b = ip.bytes;
+	size_t at = 0, from = 16, zeros = 2, end;
+	for (size_t i = 0; i < 16; i += 2) { /* the longest run of zeros becomes :: */
+		for (end = i; end < 16 && !b[end] && !b[end + 1];) end += 2;
 		if (end - i <= zeros) continue;
 		zeros = end - i;
 		from = i;
 	}
-	for (size_t i = 0; i < n; i += i == from ? zeros : step) {
-		unsigned group = step == 1 ? bytes[i] : (unsigned)bytes[i] << 8 | bytes[i + 1];
-		const char *before = !i || i == from + zeros ? "" : step == 1 ? "." : ":";
-		at += i == from
-			  ? format(to + at, 40 - at, "::")
-			  : format(to + at, 40 - at, step == 1 ? "%s%u" : "%s%x", before, group);
-	}
+	for (size_t i = 0; i < 16; i += i == from ? zeros : 2)
+		at += i == from ? format(to + at, 40 - at, "::")
+				: format(to + at, 40 - at, "%s%x",
+					 i && i != from + zeros ? ":" : "", b[i] << 8 | b[i + 1]);
+	if (ip.bits == 32) format(to, 40, "%u.%u.%u.%u", b[0], b[1], b[2], b[3]);
+	if (!ip.bits) *to = '\0';
 	return to;
 }
 
@@ -2597,27 +2503,24 @@ static uint8_t ip_family(struct ip ip) { return ip.bits == 32 ? AF_INET : AF_INE
 
 /* NODAD: it is of use at once, for nobody else can have what the policy gives. */
 static void message_address(union message *m, int index, struct ip ip) {
-	uint8_t bytes[16];
-	size_t n = ip_bytes(bytes, ip);
 	struct ifaddrmsg about = { ip_family(ip), (uint8_t)ip.prefix,
 				   ip.bits == 32 ? 0 : IFA_F_NODAD, RT_SCOPE_UNIVERSE,
 				   (unsigned)index };
 	message_begin(m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &about, sizeof about);
-	message_put(m, IFA_LOCAL, bytes, n);
-	message_put(m, IFA_ADDRESS, bytes, n);
+	message_put(m, IFA_LOCAL, ip.bytes, ip.bits / 8);
+	message_put(m, IFA_ADDRESS, ip.bytes, ip.bits / 8);
 }
 
 /* via without bits: the net is on the link itself. */
 static void message_route(union message *m, int index, struct ip to, struct ip via) {
-	uint8_t bytes[16];
 	struct rtmsg about = { .rtm_family = ip_family(to), .rtm_dst_len = (uint8_t)to.prefix };
 	about.rtm_table = RT_TABLE_MAIN;
 	about.rtm_protocol = RTPROT_BOOT;
 	about.rtm_scope = via.bits || to.bits == 128 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	about.rtm_type = RTN_UNICAST;
 	message_begin(m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &about, sizeof about);
-	if (to.prefix) message_put(m, RTA_DST, bytes, ip_bytes(bytes, to));
-	if (via.bits) message_put(m, RTA_GATEWAY, bytes, ip_bytes(bytes, via));
+	if (to.prefix) message_put(m, RTA_DST, to.bytes, to.bits / 8);
+	if (via.bits) message_put(m, RTA_GATEWAY, via.bytes, via.bits / 8);
 	put_number(m, RTA_OIF, (unsigned)index);
 }
 
@@ -2647,10 +2550,9 @@ static int link_ask(int fd, const struct link_op *l, const struct net *n) {
 	return net_ask(fd, &m);
 }
 
+/* The link with that name is removed; without a name, all that are of our group. */
 static int link_remove(int fd, const char *name) {
-	union message m;
-	message_remove(&m, name);
-	return net_ask(fd, &m);
+	return link_ask(fd, &(struct link_op){ .name = name, .removed = YES }, NULL);
 }
 
 /* Does the kernel know that kind? In a namespace that goes away with the caller, it is tried. */
@@ -2663,20 +2565,16 @@ static int link_known(int fd, const struct link_kind *k) {
 /* Calls visit for each that RTM_GETLINK or RTM_GETADDR lists. Returns 0 or -errno. */
 static int net_each(int fd, int type, void (*visit)(const struct nlmsghdr *)) {
 	struct rtgenmsg about = { .rtgen_family = AF_UNSPEC };
-	static _Alignas(8)
-	    uint8_t bytes[16384]; /* a message with all that a link has may be large */
+	static _Alignas(8) uint8_t bytes[16384]; /* what is said of one link may be long */
 	union message m;
 	message_begin(&m, type, NLM_F_DUMP, &about, sizeof about);
 	m.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
 	if (send(fd, &m, m.head.nlmsg_len, 0) < 0) return -errno;
 	for (;;) {
-		ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+		int n = (int)recv(fd, bytes, sizeof bytes, 0);
 		if (n < 0) return -errno;
 		struct nlmsghdr *h = (struct nlmsghdr *)bytes;
-		for (; n >= (ssize_t)sizeof *h && h->nlmsg_len >= sizeof *h &&
-		       h->nlmsg_len <= (size_t)n;
-		     n -= NLMSG_ALIGN(h->nlmsg_len),
-		     h = (struct nlmsghdr *)((uint8_t *)h + NLMSG_ALIGN(h->nlmsg_len))) {
+		for (; n > 0 && NLMSG_OK(h, (unsigned)n); h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) return 0;
 			visit(h);
 		}
@@ -2735,29 +2633,22 @@ static int device_move(int index, const char *name, int space) {
  */
 static int net_configure(int fd, const struct link_op *l, const struct net *n, struct ip ip,
 			 struct ip ip6) {
-	const struct ip none = { 0 }, all = { .bits = 32 }, all6 = { .bits = 128 };
-	const struct {
-		struct ip ip;
-		int asked;
-	} addresses[] = { { ip, !!n->address }, { ip6, !!n->address6 } };
+	const struct ip ips[] = { ip, ip6 }, all[] = { { .bits = 32 }, { .bits = 128 } };
 	union message m;
 	int failed = link_ask(fd, l, n);
-	for (int i = 0; i < LEN(addresses) && !failed; i++) {
-		if (!addresses[i].ip.bits) continue;
-		message_address(&m, l->index, addresses[i].ip);
+	for (int v6 = 0; v6 < 2 && !failed; v6++) {
+		if (!ips[v6].bits) continue;
+		message_address(&m, l->index, ips[v6]);
 		failed = net_ask(fd, &m);
-		if (!addresses[i].asked && (failed == -EOPNOTSUPP || failed == -EACCES)) failed = 0;
+		if (!address_of(n, v6) && (failed == -EOPNOTSUPP || failed == -EACCES)) failed = 0;
 	}
-	const struct {
-		struct ip to, via;
-	} gates[] = { { all, ip_read(n->gateway) }, { all6, ip_read(n->gateway6) } };
-	for (int i = 0; i < LEN(gates) && !failed; i++) {
-		if (!gates[i].via.bits) continue;
-		message_route(&m, l->index, gates[i].to, gates[i].via);
+	for (int v6 = 0; v6 < 2 && !failed; v6++) {
+		if (!gateway_of(n, v6)) continue;
+		message_route(&m, l->index, all[v6], ip_read(gateway_of(n, v6)));
 		failed = net_ask(fd, &m);
 	}
 	for (const struct route *r = n->routes; r && r->to && !failed; r++) {
-		message_route(&m, l->index, ip_read(r->to), r->via ? ip_read(r->via) : none);
+		message_route(&m, l->index, ip_read(r->to), ip_read(r->via));
 		failed = net_ask(fd, &m);
 	}
 	return failed;
@@ -4678,7 +4569,6 @@ static void construct_network(const struct container *c, int is_new, int device,
 	const char *inner = n->kind == NET_DEVICE ? n->link : "eth0";
 	int row = row_number(c), own = net_open(), index = (int)if_nametoindex(inner);
 	int space = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), failed = own < 0 ? own : 0;
-	union message m;
 	char name[16];
 	format(name, sizeof name, "lr-%s", link_part(c->name));
 	struct link_op op = { .name = name, .on = below, .space = space };
@@ -4697,8 +4587,8 @@ static void construct_network(const struct container *c, int is_new, int device,
 		link_remove(outside, name); /* of a namespace that the kernel still clears away */
 		op = (struct link_op){ name, "veth", 0, 0, below, space, inner, YES };
 		failed = link_ask(outside, &op, n);
-		message_isolate(&m, name);
-		if (!failed && !n->open) failed = net_ask(outside, &m);
+		op = (struct link_op){ .name = name, .isolated = YES };
+		if (!failed && !n->open) failed = link_ask(outside, &op, NULL);
 	} else if ((n->kind == NET_MACVLAN || n->kind == NET_IPVLAN) && !index) {
 		op.kind = n->kind == NET_MACVLAN ? "macvlan" : "ipvlan";
 		failed = link_ask(outside, &op, n);
@@ -6251,9 +6141,11 @@ static void show_visit(const struct nlmsghdr *h) {
 	if (!is_link) {
 		while (l < end && l->index != (int)address->ifa_index) l++;
 		if (l == end || !(value = attribute(list, &n, IFA_ADDRESS))) return;
+		struct ip ip = { .bits = (int)n * 8 };
 		size_t at = strlen(l->row.note);
-		format(l->row.note + at, sizeof l->row.note - at, ", %s/%u",
-		       ip_text(text, ip_of(value, n)), address->ifa_prefixlen);
+		memcpy(ip.bytes, value, min(n, sizeof ip.bytes));
+		format(l->row.note + at, sizeof l->row.note - at, ", %s/%u", ip_text(text, ip),
+		       address->ifa_prefixlen);
 		return;
 	}
 	if (show.n == LEN(show.links)) return;
@@ -7266,7 +7158,7 @@ static int port_open(const struct port *p) {
 	if (fd < 0) return -errno;
 	at.any.sa_family = v4 ? AF_INET : AF_INET6;
 	at.v4.sin_port = htons((uint16_t)p->port);
-	ip_bytes(v4 ? (uint8_t *)&at.v4.sin_addr : at.v6.sin6_addr.s6_addr, ip);
+	memcpy(v4 ? (void *)&at.v4.sin_addr : &at.v6.sin6_addr, ip.bytes, v4 ? 4 : 16);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
 	if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
 	if (!bind(fd, &at.any, v4 ? sizeof at.v4 : sizeof at.v6) && !listen(fd, SOMAXCONN))
