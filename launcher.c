@@ -5405,7 +5405,7 @@ static void mount_device(void) {
 		    strcmp(type, "pstore")) /* few have it */
 			say("mounting %s on %s: %m", type, at);
 	}
-	/* Else it drops lines, and kills for want of memory with 8 MiB kept free for large pages. */
+	/* Else it drops lines, and kills for want of memory with 8 MiB kept for large pages. */
 	file_write(AT_FDCWD, "/proc/sys/kernel/printk_devkmsg", "on\n");
 	file_write(AT_FDCWD, "/proc/sys/vm/watermark_boost_factor", "0\n");
 }
