@@ -181,9 +181,11 @@
 #define OUR_AUDIT_ARCH AUDIT_ARCH_RISCV64
 #endif
 #ifdef __arm__
-#define PRIVATE_CALLS 0x0f0001 /* and five more: cacheflush, set_tls... */
+#define PRIVATE_CALLS 0x0f0001       /* and five more: cacheflush, set_tls... */
+#define CALL_32(name) SYS_##name##32 /* beside one whose users have 16 bits */
 #else
 #define PRIVATE_CALLS UINT32_MAX
+#define CALL_32(name) SYS_##name
 #endif
 #ifndef SYS_landlock_create_ruleset /* Linux 5.13 */
 #define SYS_landlock_create_ruleset 444
@@ -3458,9 +3460,10 @@ static int confine(u64 keep, enum keeps how) {
 	return failed ? -errno : 0;
 }
 
-/* Becomes that user, of no other group. */
+/* Becomes that user, of no other group; libc would first stop threads, which we have not. */
 static int users_become(uid_t uid, gid_t gid) {
-	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid);
+	return syscall(CALL_32(setgroups), 0, NULL) || syscall(CALL_32(setresgid), gid, gid, gid) ||
+	       syscall(CALL_32(setresuid), uid, uid, uid);
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
@@ -4571,7 +4574,7 @@ static void construct_limits(const struct container *c) {
 		now.rlim_cur = now.rlim_max = most < now.rlim_max ? most : now.rlim_max;
 		for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 			if (l->resource == i) now.rlim_cur = now.rlim_max = l->most;
-		if (memcmp(&now, &before, sizeof now) && setrlimit(i, &now))
+		if (memcmp(&now, &before, sizeof now) && prlimit(0, i, &now, NULL))
 			die("limit %d of its processes: %m", i);
 	}
 }
