@@ -179,9 +179,11 @@
 #define OUR_AUDIT_ARCH AUDIT_ARCH_RISCV64
 #endif
 #ifdef __arm__
-#define PRIVATE_CALLS 0x0f0001 /* and five more: cacheflush, set_tls... */
+#define PRIVATE_CALLS 0x0f0001       /* and five more: cacheflush, set_tls... */
+#define CALL_32(name) SYS_##name##32 /* beside one whose users have 16 bits */
 #else
 #define PRIVATE_CALLS UINT32_MAX
+#define CALL_32(name) SYS_##name
 #endif
 
 #define QUOTED_AGAIN(text) #text
@@ -1120,19 +1122,20 @@ static const char *parent_of(const char *path) {
 	return words("%.*s", slash ? (int)(slash - path) : 0, path);
 }
 
+static int path_walks; /* openat2(2) came with Linux 5.6; filters of old containers have EPERM */
+
 /* Opens path below dir, by way of directories, never of a link. O_CREAT: makes what is missing. */
 static int path_open(int dir, const char *path, int flags) {
-	static int walks; /* openat2(2) came with Linux 5.6; filters of old containers have EPERM */
 	struct open_how beneath = { .flags = (u64)flags | O_CLOEXEC,
 				    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
 	char name[NAME_MAX + 1];
 	struct stat st;
 	int fd = dir, error;
-	if (!walks && !(flags & O_CREAT) && !strstr(path, "..")) {
+	if (!path_walks && !(flags & O_CREAT) && !strstr(path, "..")) {
 		path += strspn(path, "/");
 		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &beneath, sizeof beneath);
 		if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return fd < 0 ? -errno : fd;
-		walks = YES;
+		path_walks = YES;
 		fd = dir;
 	}
 	do {
@@ -3357,9 +3360,10 @@ static int confine(u64 keep, enum keeps how) {
 	return failed ? -errno : 0;
 }
 
-/* Becomes that user, of no other group. */
+/* Becomes that user, of no other group; libc would first stop threads, which we have not. */
 static int users_become(uid_t uid, gid_t gid) {
-	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid);
+	return syscall(CALL_32(setgroups), 0, NULL) || syscall(CALL_32(setresgid), gid, gid, gid) ||
+	       syscall(CALL_32(setresuid), uid, uid, uid);
 }
 
 /* The numbers of system calls, as words: what this machine lacks stays a name, and is skipped. */
@@ -4474,7 +4478,7 @@ static void construct_limits(const struct container *c) {
 		now.rlim_cur = now.rlim_max = most < now.rlim_max ? most : now.rlim_max;
 		for (const struct limit *l = c->limits; l && (l->most || l->resource); l++)
 			if (l->resource == i) now.rlim_cur = now.rlim_max = l->most;
-		if (memcmp(&now, &before, sizeof now) && setrlimit(i, &now))
+		if (memcmp(&now, &before, sizeof now) && prlimit(0, i, &now, NULL))
 			die("limit %d of its processes: %m", i);
 	}
 }
