@@ -1,4 +1,4 @@
-"""What has to be on a device: the bytes of the launcher, and of its peers with every shared object that the dynamic linker loads for them."""
+"""What has to be on a device: the bytes of the launcher, and of its peers with all shared objects that are loaded for them."""
 import os
 import re
 import shutil
@@ -74,9 +74,9 @@ def measure(report):
     for name, work, packages in PEERS:
         sizes[name] = work, peer(packages)
     ours = (sizes.get(f'**launcher, {ARCH}**', (None, None))[1] or [float('nan')])[0]
-    report.part('Size', 'KiB of stripped programs, and with every shared object that the dynamic linker loads for them, each counted once. What they '
-                f'execute or load later is not counted: helpers, modules, a shell, configuration. The peers are those of {ARCH}, as Debian '
-                'builds them; the last column is beside the launcher of that machine.')
+    report.part('Size', 'KiB of stripped programs, and with every shared object that the dynamic linker loads for them, each counted '
+                'once. What they execute or load later is not counted: helpers, modules, a shell, configuration. The peers are those of '
+                f'{ARCH}, as Debian builds them; the last column is beside the launcher of that machine.')
     rows = []
     for name, (work, size) in sizes.items():
         cells = ['failed', '', '', ''] if not size else [number(size[0] / 1024), number(size[1] / 1024), size[2], number(size[1] / ours)]
