@@ -206,7 +206,7 @@ EMBED
 __asm__(".pushsection .rodata.policy, \"a\"\n.balign 4\n"
 	".hidden policy_text, policy_size\n.globl policy_text, policy_size\n"
 	"policy_size: .long 1f - policy_text\n"
-	"policy_text: .incbin " QUOTED(CONFIG_H) "\n1: .popsection");
+	"policy_text: .incbin " QUOTED(CONFIG_H) "\n1: .byte 0\n.popsection");
 extern const uint32_t policy_size;
 extern const char policy_text[];
 
@@ -6208,7 +6208,7 @@ static void show_ports(const struct container *c, const struct traffic *t) {
 	}
 }
 
-/* Lists all that there is to a client: of the device, then of each row. spaces: theirs, or -1. */
+/* Starts a child that lists all: of the device, then of each row. spaces: theirs, or -1. */
 static int show_start(int client, const int *spaces, const struct traffic *traffic) {
 	int parent = answer_fork(client);
 	if (parent) return parent;
@@ -6249,16 +6249,17 @@ static const struct container *container_named(const char *name) {
 /* The text of the policy; of one container, its row. */
 static int ask_policy(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1];
-	const char *from = policy_text, *at = NULL, *end = NULL;
-	size_t n = policy_size;
-	if (argv[0]) at = words("= \"%s\",", container_named(argv[0])->name);
-	if (at) at = memmem(from, n, at, strlen(at));
-	if (at) end = memmem(at, from + n - at, "\n\t},\n", 5);
-	if (end) from = memrchr(from, '[', at - from);
-	if (argv[0] && (!end || !from)) die("the row of '%s' does not look like one", argv[0]);
-	if (end) n = end + 5 - from;
+	const char *from = policy_text, *end = policy_text + policy_size;
+	if (argv[0]) {
+		const char *name = words("= \"%s\",", container_named(argv[0])->name);
+		const char *at = strstr(from, name), *last = at ? strstr(at, "\n\t},\n") : NULL;
+		while (at && at > from && *at != '[') at--;
+		if (!last || *at != '[') die("the row of '%s' does not look like one", argv[0]);
+		from = at;
+		end = last + 5;
+	}
 	print("/* policy: %s */\n", policy_digest(digest));
-	print_bytes(from, n);
+	print_bytes(from, (size_t)(end - from));
 	return 0;
 }
 
@@ -6294,9 +6295,8 @@ static const struct {
 };
 
 static struct {
-	const char *config; /* the configuration of a kernel; NULL: this kernel is asked */
-	size_t size;
-	int missing; /* what is asked, and can't be had */
+	char config[512 << 10]; /* the configuration of a kernel; "": this kernel is asked */
+	int missing;            /* what is asked, and can't be had */
 } checked;
 
 #define CHECK_LINE "%-12s %-18s %-16s %-9s %s\n"
@@ -6317,11 +6317,8 @@ static const char *config_says(const char *takes, enum need need) {
 	const char *p = strstr(takes, "CONFIG_") ? takes : controllers[need].option;
 	for (; (p = strstr(p, "CONFIG_")); p++) {
 		size_t n = format(line, sizeof line, "\n%.*s=", (int)strcspn(p, ", )"), p);
-		const char *at = memmem(checked.config, checked.size, line, n);
-		if (!memcmp(checked.config, line + 1, min(n - 1, checked.size)))
-			at = checked.config - 1;
-		if (at && at + n < checked.config + checked.size && strchr("ym", at[n]))
-			return at[n] == 'y' ? "given" : "module";
+		const char *at = strstr(checked.config, line);
+		if (at && (at[n] == 'y' || at[n] == 'm')) return at[n] == 'y' ? "given" : "module";
 	}
 	return NULL;
 }
@@ -6330,7 +6327,7 @@ static const char *config_says(const char *takes, enum need need) {
 static void check_print(const struct container *c, const char *what, const char *asked,
 			const char *here, const char *takes, enum need need) {
 	int tolerated = need < NEEDS && c->tolerate >> need & 1;
-	const char *state = checked.config ? config_says(takes, need) : here;
+	const char *state = *checked.config ? config_says(takes, need) : here;
 	const char *word = state ?: (tolerated ? "tolerated" : "missing");
 	checked.missing += !state && !tolerated;
 	const char *const pairs[] = { "container", c->name, "knob", what,     "asked",
@@ -6380,19 +6377,17 @@ static void check_container(const struct container *c, const char *probe) {
 		const char *asked = row ? knob_asked(k, row, 0, text) : NULL;
 		if (!asked) continue;
 		const char *takes = *k->option ? k->option : controllers[k->need].option;
-		const char *here = checked.config ? NULL : knob_here(k, c, probe);
+		const char *here = *checked.config ? NULL : knob_here(k, c, probe);
 		check_print(c, k->name, asked, here, takes, knob_need(k));
 	}
 }
 
 static void config_open(const char *path) {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	if (fd < 0 || fstat(fd, &st)) die("%s: %m", path);
-	checked.size = (size_t)st.st_size;
-	checked.config = mmap(NULL, checked.size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (checked.config == MAP_FAILED || !memmem(checked.config, checked.size, "CONFIG_", 7))
+	ssize_t n = file_read(AT_FDCWD, path, checked.config + 1, sizeof checked.config - 1);
+	if (n < 0) die("%s: %s", path, strerror((int)-n));
+	if (!strstr(checked.config + 1, "CONFIG_") || n == sizeof checked.config - 2)
 		die("%s: no configuration of a kernel", path);
+	*checked.config = '\n'; /* each option begins a line */
 }
 
 /* What each container asks, and what it gets: here, or from a kernel of that configuration. */
@@ -6405,7 +6400,7 @@ static int ask_check(char **argv) {
 	else if (argv[0])
 		only = container_named(argv[0]);
 	format(probe, sizeof probe, "launcher-run-%d", getpid());
-	if (!checked.config) {
+	if (!*checked.config) {
 		if (geteuid())
 			die("'launcher check' tries what a container needs: it has to be root");
 		cgroup_open(".");
@@ -6416,12 +6411,12 @@ static int ask_check(char **argv) {
 	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
 		if (!only || only == c) check_container(c, probe);
 	for (const struct net *n = network.links; n && n->kind && !only; n++) check_net(&kernel, n);
-	for (int i = 0; i < LEN(interfaces) && !checked.config; i++) {
+	for (int i = 0; i < LEN(interfaces) && !*checked.config; i++) {
 		int lacks = syscall(interfaces[i].number, -1, -1, -1, -1) && errno == ENOSYS;
 		check_print(&kernel, interfaces[i].name, "yes", lacks ? "emulated" : "given",
 			    interfaces[i].since, NEEDS);
 	}
-	if (!checked.config) cgroup_remove(probe);
+	if (!*checked.config) cgroup_remove(probe);
 	return !!checked.missing;
 }
 
@@ -6949,14 +6944,13 @@ static _Noreturn void save(void) {
 		close(dir);
 	}
 	save_bytes(tar_zeros, sizeof tar_zeros);
-	if (saver.changed)
-		save_die("%d files changed or went while they were saved", saver.changed);
-	save_end(0, "");
+	if (!saver.changed) save_end(0, "");
+	save_die("%d files changed or went while they were saved", saver.changed);
 }
 
 /*
  * Starts a child that sends the root of a container, which the task is PID 1 of, to a client. The
- * descriptors stay the caller's. Returns 0 or -errno.
+ * descriptors stay the caller's. Returns 1 or -errno.
  */
 static int save_start(int client, const struct task *task, u64 ids) {
 	int parent = answer_fork(client);
@@ -7371,9 +7365,8 @@ static int keep_device(struct instance *i) {
 	const struct container *c = i->row;
 	if (c->net.kind != NET_DEVICE || i->lease >= 0) return 0;
 	int failed = keeper_start(c, &i->lease, &i->keeper);
-	if (failed) return failed;
-	task_close(&i->keeper);
-	return 0;
+	if (!failed) task_close(&i->keeper);
+	return failed;
 }
 
 static enum state build(struct instance *i) {
@@ -7858,9 +7851,8 @@ static int next_due(u64 next) {
  */
 
 static struct client {
-	int fd;    /* 0: a free place */
-	int asked; /* its request is in: */
-	enum request_kind kind;
+	int fd;                 /* 0: a free place */
+	enum request_kind kind; /* ASK_SELF: its request is not in yet */
 	int follow;
 	int index; /* of the container it asks about; of ASK_PS: the next row */
 	u64 at;    /* position in the ring, or among the events; of ASK_WAIT: ends seen */
@@ -8088,7 +8080,6 @@ static int find(const char *name, const char **like) {
 
 static void client_asks(struct client *c, const struct request *r, const int *fds) {
 	const char *like;
-	c->asked = YES;
 	c->kind = r->kind;
 	c->follow = r->follow;
 	if (r->kind <= ASK_SELF || r->kind >= LEN(requests)) {
@@ -8120,7 +8111,7 @@ static void on_client(struct client *c) {
 	ssize_t n = packet_receive(c->fd, &r, sizeof r, fds);
 	if (n < 0 && errno == EAGAIN) { /* there is room: serve goes on */
 		watch(EPOLL_CTL_MOD, c->fd, EPOLLIN, FROM_CLIENT, c - clients);
-	} else if (n != sizeof r || c->asked) {
+	} else if (n != sizeof r || c->kind) {
 		client_drop(c); /* it is gone, or it babbles */
 	} else {
 		r.name[sizeof r.name - 1] = r.text[sizeof r.text - 1] = '\0';
@@ -8160,7 +8151,7 @@ static void on_control(int listener) {
 
 static void serve_clients(void) {
 	for (struct client *c = clients; c < clients + LEN(clients); c++)
-		if (c->fd && c->asked) requests[c->kind].serve(c);
+		if (c->fd && c->kind) requests[c->kind].serve(c);
 }
 
 /* ---- 29  loop -----------------------------------------------------------------------------------
