@@ -284,8 +284,8 @@ def on_a_board(report, found, missing):
         text = qemu.text
     write(out + '/console', text)
     version = os.listdir(f'out/kernel/{ARCH}/lib/modules')[0]
-    report.say(f'On {board}, Linux {version}, cgroup v2; the launcher is PID 1 of it. QEMU counts: an instruction takes 1 ns, and no other work '
-               f'on this machine matters. {ROUNDS} rounds:')
+    report.say(f'On {board}, Linux {version}, cgroup v2; the launcher is PID 1 of it. QEMU counts: an instruction takes 1 ns, and no other '
+               f'work on this machine matters. {ROUNDS} rounds:')
     report.say()
     tell(report, rows, text, missing)
 

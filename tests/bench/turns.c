@@ -176,9 +176,12 @@ static void device_become(void) {
 	/* It leaves the initramfs, and we follow. */
 	while (access("/proc/1/root/run/launcher/control", F_OK)) usleep(10000);
 	if (chroot("/proc/1/root") || chdir("/")) perror("following the launcher");
+	/* LXC wants a terminal, and a root that has relatime, which nobody can give it later. */
 	mkdir("/dev/pts", 0755);
-	if (mount("devpts", "/dev/pts", "devpts", 0, "ptmxmode=0666")) /* LXC wants a terminal */
-		perror("/dev/pts");
+	if (mount("devpts", "/dev/pts", "devpts", 0, "ptmxmode=0666") ||
+	    mount("/bench/root", "/bench/root", NULL, MS_BIND, NULL) ||
+	    mount(NULL, "/bench/root", NULL, MS_REMOUNT | MS_BIND | MS_RELATIME, NULL))
+		perror("mounts for LXC");
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 }
 
