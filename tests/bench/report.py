@@ -112,7 +112,7 @@ def plot(path, title, unit, series):
         span = [math.log10(most[n] / low[n]) or 1 for n in (0, 1)]
         return (left + math.log10(x / low[0]) / span[0] * (wide - left - right),
                 high - bottom - math.log10(y / low[1]) / span[1] * (high - top - bottom))
-    out = [f'<svg xmlns="http:/' f'/www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http:&#47;/www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">',
            f'<rect width="{wide}" height="{high}" fill="white"/>', f'<text x="{left}" y="24" font-size="15">{title}</text>',
            f'<text x="{left - 8}" y="{top - 6}" text-anchor="end">{unit}</text>']
     y = low[1]
