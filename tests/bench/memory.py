@@ -10,9 +10,10 @@ import sys
 import time
 
 from report import LOG, OUT, fair, median, number, plot, run, write
-from harness import make, own_cgroups, remove, tool, until
+from harness import Program, make, own_cgroups, remove, tool, until
 
 COUNTS = 1, 10, 50
+BOARD, ON_BOARD = 'qemu-armv7', 20
 PSS, KERNEL, PROCESSES = range(3)
 PATIENCE = 60  # seconds until all containers of a contestant run
 WHERE = os.path.abspath(OUT + '/memory')
@@ -30,11 +31,14 @@ def launcher_of(rows):
     return os.path.abspath(out + '/launcher')
 
 
-def prepare():
-    """The workload, as a root, an image and a bundle; what others want to have in a root is empty."""
+def prepare(counts, most):
+    """
+    The workload, as a root, an image and bundles for most containers; what others want to have in a root is empty.
+    Returns a launcher for each of the counts.
+    """
     run('images/packages', 'bubblewrap', 'crun', 'conmon', 'runc', 'lxc', 'systemd-container', 'catatonit', 'tini', 'dumb-init')
     shutil.rmtree(WHERE, ignore_errors=True)
-    launchers = {count: launcher_of(count) for count in COUNTS}
+    launchers = {count: launcher_of(count) for count in counts}
     for name in 'dev', 'proc', 'sys', 'run', 'tmp', 'etc', 'usr':
         os.makedirs(f'{ROOT}/{name}')
     shutil.copy(OUT + '/memory-1/flags', WHERE)
@@ -48,7 +52,7 @@ def prepare():
     bundle['process'].update(terminal=False, args=['/' + HELD])
     bundle['root']['path'] = ROOT
     bundle['mounts'] = [mount for mount in bundle['mounts'] if mount['type'] != 'cgroup']
-    for n in range(COUNTS[-1]):
+    for n in range(most):
         bundle['linux']['cgroupsPath'] = f'/launcher-test-{os.getpid()}/c{n}'
         write(f'{WHERE}/bundles/{n}/config.json', json.dumps(bundle))
         shutil.copytree(ROOT, f'{WHERE}/roots/{n}', copy_function=os.link)  # systemd-nspawn locks its root
@@ -142,7 +146,7 @@ def contestants(launchers):
                 [['crun', '--cgroup-manager=cgroupfs', 'start', f'c{n}'] for n in range(count)])
     return {
         LAUNCHER: lambda count: ([[launchers[count], 'up', WHERE]], []),
-        FOREGROUND: each(launchers[1], 'run', WHERE + '/held.img', '--', '/held'),
+        FOREGROUND: each(min(launchers.items())[1], 'run', WHERE + '/held.img', '--', '/held'),
         'crun and conmon': conmon,
         'crun run, in the foreground': each('crun', '--cgroup-manager=cgroupfs', 'run', '-b', WHERE + '/bundles/@', 'c@'),
         'runc run, in the foreground': each('runc', 'run', '-b', WHERE + '/bundles/@', 'c@'),
@@ -195,8 +199,55 @@ def hold(name, contestant, count, log):
                 process.wait()
 
 
+def meminfo(initrd, words):
+    """What the board has when all that shall run is up: KiB by the names of /proc/meminfo, and how many are up."""
+    with Program([f'board/{BOARD}/run'], env={**os.environ, 'NET': 'none', 'APPEND': words, 'INITRD': initrd}) as board:
+        def ask(command):
+            begins = board.at
+            board.send(f'{command}; echo "=$?="\r')
+            found = board.expect(r'=\d+=', 60)
+            return board.text[begins:found.start()] if found else ''
+
+        def up():
+            return re.findall(r'^[ab]\d +(\S+)', ask('launcher ps | cat'), re.M).count('up')
+        if not board.expect('^# ', 120):
+            return {}, 0
+        if not words:
+            until(lambda: up() == ON_BOARD, 60)
+        found = up(), ask('cat /proc/meminfo')
+        board.send('launcher poweroff\r')
+        board.end(60)
+        return {name: int(kib) for name, kib in re.findall(r'(\w+): +(\d+) kB', found[1])}, found[0]
+
+
+def device(report):
+    """A board with 64 MiB, which is all that it has."""
+    out = OUT + '/memory-board'
+    make('BOARD=' + BOARD, 'O=' + out, 'CONFIG=tests/bench/memory.h', f'CPPFLAGS=-DROWS={ON_BOARD}', out + '/launcher', 'images')
+    tool(out, 'bench/held')
+    shutil.rmtree(out + '/root', ignore_errors=True)
+    os.mkdir(out + '/root')
+    shutil.move(out + '/held', out + '/root')
+    run('images/pack', out + '/root', '-o', out + '/held.img')
+    run('board/initramfs', BOARD, '-o', out + '/initramfs', out + '/launcher', out + '/held.img', 'out/images/armv7/toybox.img')
+    alone, _ = meminfo(out + '/initramfs', 'launcher.only=shell')
+    beside, up = meminfo(out + '/initramfs', '')
+    if not alone or up < ON_BOARD:
+        report.say(f'The board {BOARD} failed: {up} of {ON_BOARD} containers were up.')
+        return
+    each = {name: number((beside[name] - alone[name]) / up) for name in alone}
+    total = number((alone['MemFree'] - beside['MemFree']) / up)
+    report.say(f'On {BOARD}, with 64 MiB, the kernel of Debian leaves {alone["MemTotal"] / 1024:.0f} MiB. Of these, '
+               f'{alone["MemFree"] / 1024:.1f} MiB are free while the launcher runs a prompt alone, and '
+               f'{beside["MemFree"] / 1024:.1f} MiB with {up} containers beside it: {total} KiB for each, the program included. '
+               f'Of them {each["AnonPages"]} KiB are of processes, {each["SUnreclaim"]} slabs of the kernel, '
+               f'{each["SReclaimable"]} slabs that it would give back, {each["KernelStack"]} kernel stacks, '
+               f'{each["PageTables"]} page tables, {each["Percpu"]} for its CPUs.')
+    report.say()
+
+
 def measure(report):
-    launchers = prepare()
+    launchers = prepare(COUNTS, COUNTS[-1])
     rows = contestants(launchers)
     kept = {name: {} for name in rows}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is held ends too
@@ -217,6 +268,7 @@ def measure(report):
     report.compare(f'KiB for each of {most}', {name: [found[PSS] for found in of[most]] for name, of in kept.items()}, OURS,
                    [FLOOR, *INITS], [(f'of {count}', cells(count, PSS)) for count in COUNTS[-2::-1]] +
                    [('kernel', cells(most, KERNEL)), ('processes', cells(most, PROCESSES))])
-    plot(OUT + '/memory.svg', 'Memory beside the workload, for each container', 'KiB',
-         {name: [(count, median([found[PSS] for found in found_of])) for count, found_of in of.items() if found_of]
-          for name, of in kept.items()})
+    plot(OUT + '/memory.svg', 'Memory beside the workload, for each of N containers', 'KiB',
+         {name.split(',')[0]: [(count, found[0][PSS]) for count, found in of.items() if found]
+          for name, of in kept.items() if name not in (FOREGROUND, *INITS[1:])})
+    device(report)
