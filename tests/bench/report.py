@@ -99,8 +99,8 @@ class Report:
 
 def plot(path, title, unit, series):
     """
-    A log-log picture as SVG; series: name -> [(x, y)], in the order of the legend. The colours of names that begin
-    with "launcher" stand out.
+    A log-log picture as SVG; series: name -> [(x, y)], in the order of the legend. Names that begin with "launcher" stand
+    out, the first of them most.
     """
     colours = ['#1b6ca8', '#777777', '#b5651d', '#5a8f3d', '#8a4f9e', '#b83b5e', '#3d8f8a', '#a08c2c', '#444444']
     wide, high, left, top, right, bottom = 760, 430, 70, 45, 215, 45
@@ -112,9 +112,9 @@ def plot(path, title, unit, series):
         span = [math.log10(most[n] / low[n]) or 1 for n in (0, 1)]
         return (left + math.log10(x / low[0]) / span[0] * (wide - left - right),
                 high - bottom - math.log10(y / low[1]) / span[1] * (high - top - bottom))
-    out = [f'<svg xmlns="http:/' f'/www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http:&#47;/www.w3.org/2000/svg" viewBox="0 0 {wide} {high}" font-family="sans-serif" font-size="12">',
            f'<rect width="{wide}" height="{high}" fill="white"/>', f'<text x="{left}" y="24" font-size="15">{title}</text>',
-           f'<text x="{left - 8}" y="{top - 6}" text-anchor="end">{unit}</text>']
+           f'<text x="{left - 8}" y="{top - 14}" text-anchor="end">{unit}</text>']
     y = low[1]
     while y <= most[1]:
         out.append(f'<path d="M{left} {at(low[0], y)[1]:.1f}H{wide - right}" stroke="#ddd"/>'
@@ -122,8 +122,9 @@ def plot(path, title, unit, series):
         y *= 10
     for x in sorted({p[0] for p in points}):
         out.append(f'<text x="{at(x, low[1])[0]:.1f}" y="{high - bottom + 18}" text-anchor="middle">{number(x)}</text>')
+    reds = ['#f4a3a3'] * len(series) + ['#d62728']
     for n, (name, line) in enumerate(series.items()):
-        colour, bold = ('#d62728', 3) if name.startswith('launcher') else (colours[n % len(colours)], 1.5)
+        colour, bold = (reds.pop(), 3) if name.startswith('launcher') else (colours[n % len(colours)], 1.5)
         path_of = ' '.join(f'{px:.1f},{py:.1f}' for px, py in (at(*p) for p in line))
         out.append(f'<polyline points="{path_of}" fill="none" stroke="{colour}" stroke-width="{bold}"/>')
         out += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{bold + 1}" fill="{colour}"/>' for px, py in (at(*p) for p in line)]
