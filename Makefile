@@ -39,7 +39,7 @@ override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/libb2/src -isyste
 override CFLAGS   += $(if $(findstring clang,$(CC)),-mllvm -pragma-unroll-threshold=200000)
 # musl does not protect the relocated data of a static-pie, so RELRO would only cost its padding.
 override LDFLAGS  += -static-pie -s -Wl,--no-dynamic-linker,--gc-sections,--build-id=none \
-                     -Wl,-z,text,-z,noseparate-code,-z,norelro
+                     -Wl,-z,text,-z,noseparate-code,-z,norelro,--sort-section=alignment
 
 MAKEFLAGS += -r
 

@@ -186,6 +186,9 @@
 #define CALL_32(name) SYS_##name
 #endif
 
+/* What is large has pages of its own, so that what is small is together: see memory_advise. */
+#define IN_PAGES __attribute__((aligned(4096)))
+
 #define QUOTED_AGAIN(text) #text
 #define QUOTED(macro) QUOTED_AGAIN(macro)
 
@@ -1370,7 +1373,7 @@ static int not_signed(struct image *m) {
 
 /* Who signed the n bytes of text? Returns how many of them stand before the header proper. */
 static ssize_t signature_verify(struct image *m, size_t n) {
-	static uint8_t opened[sizeof m->text], key[2 + KEY_NUMBER + 32];
+	static IN_PAGES uint8_t opened[sizeof m->text], key[2 + KEY_NUMBER + 32];
 	uint8_t signature[2 + KEY_NUMBER + SIGNATURE_SIZE];
 	unsigned long long size;
 	char *line = strchr(m->text, '\n'), *end = line ? strchr(++line, '\n') : NULL;
@@ -1918,7 +1921,7 @@ struct tar {
 	char pax[PAX_MAX];
 };
 
-static struct tar tar;
+static IN_PAGES struct tar tar;
 static void (*tar_each)(const struct tar *t); /* is told of each entry before it is made */
 
 /* The next decoded bytes, one at least and `most` at most; they are used if out_at is moved. */
@@ -2577,7 +2580,7 @@ static int link_known(int fd, const struct link_kind *k) {
 /* Calls visit for each that RTM_GETLINK or RTM_GETADDR lists. Returns 0 or -errno. */
 static int net_each(int fd, int type, void (*visit)(const struct nlmsghdr *)) {
 	struct rtgenmsg about = { .rtgen_family = AF_UNSPEC };
-	static _Alignas(8) uint8_t bytes[16384]; /* what is said of one link may be long */
+	static IN_PAGES uint8_t bytes[16384]; /* what is said of one link may be long */
 	union message m;
 	message_begin(&m, type, NLM_F_DUMP, &about, sizeof about);
 	m.head.nlmsg_flags &= (unsigned short)~NLM_F_ACK;
@@ -3510,7 +3513,9 @@ static struct filter {
 	unsigned last; /* call that a verdict was given to */
 	unsigned n;
 	struct sock_filter code[1024];
-} filter;
+} IN_PAGES filter;
+
+static unsigned filtered; /* the groups of the filter that this process, or a parent, has loaded */
 
 static void filter_add(struct filter *f, unsigned code, unsigned k, unsigned yes, unsigned no) {
 	if (f->n < LEN(f->code))
@@ -3600,7 +3605,7 @@ static int filter_only(const char *calls) {
  */
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
-	if (f->may == may) return 0;
+	if (filtered == may) return 0;
 	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
@@ -3612,7 +3617,7 @@ static int filter_groups(unsigned may) {
 	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
 	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
 	int failed = filter_load(f);
-	if (failed) f->may = 0;
+	if (!failed) filtered = may;
 	return failed;
 }
 
@@ -3752,7 +3757,7 @@ static struct { /* not in `host`, for what has no first value takes no place in 
 	char sealed[64];      /* its read-only mount */
 	char data[PATH_MAX];  /* that directory, if it was named */
 	char image[PATH_MAX]; /* the image that is being worked on, for messages */
-} paths;
+} IN_PAGES paths;
 
 static void kernel_reboot(int command) {
 	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, command, NULL);
@@ -3946,6 +3951,13 @@ static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_
 	return n;
 }
 
+/* Advises the kernel, by madvise(2), about those pages that an object has for itself. */
+static void memory_advise(void *object, size_t size, int advice) {
+	uintptr_t page = (uintptr_t)getpagesize(), at = ((uintptr_t)object + page - 1) & -page;
+	uintptr_t end = ((uintptr_t)object + size) & -page;
+	if (at < end) madvise((void *)at, end - at, advice);
+}
+
 /* Undoes what signals_hold has done. */
 static void signals_reset(void) {
 	sigset_t none;
@@ -4048,7 +4060,7 @@ static int image_find(struct image *m, const char *place, int anyone) {
 	return fd < 0 ? refuse(m, "%m") : image_open(m, fd, NULL, 0, anyone);
 }
 
-static struct image image; /* the one that this process works on */
+static IN_PAGES struct image image; /* the one that this process works on */
 
 /* What the processes that unpack one image share. */
 static struct crew {
@@ -4748,7 +4760,7 @@ static struct relayed {
 		size_t held; /* so many */
 	} sides[2];          /* the client; the workload */
 	int is_taken;
-} relayed[MOST_RELAYED];
+} IN_PAGES relayed[MOST_RELAYED];
 
 static struct {
 	int poller;
@@ -4999,7 +5011,7 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 			       const struct supply *supply, const struct request *r,
 			       const int *fds) {
 	const char *entry[WORDS_MAX + 1] = { NULL }, *env[WORDS_MAX + 1] = { NULL };
-	static const char *words_of[sizeof((struct request *)0)->text];
+	static IN_PAGES const char *words_of[sizeof((struct request *)0)->text];
 	const char *const *command = c->command ? c->command : entry,
 			  *term = r ? "TERM=linux" : NULL;
 	uid_t uid;
@@ -5135,6 +5147,8 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 	}
 }
 
+enum { STACK_USED = 64 << 10 }; /* bytes, at most, by those functions that have returned */
+
 /* PID 1 of a container: a signal that it gets is meant for the workload. orders: or -1. */
 static _Noreturn void inside(const struct container *c, const struct supply *supply) {
 	u64 others = CAPS(KILL, SETUID, SETGID, SETPCAP) | c->keep; /* of what it is to execute */
@@ -5172,6 +5186,12 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	/* Whether it matters that the kernel has no filter, the workload has decided. */
 	must(failed == -EINVAL ? 0 : failed, "confining PID 1", "");
 	close(host.report); /* exec closes its last copy */
+	/* What it has been built with, it needs no more; a process in it begins with zeros there. */
+	memory_advise(&filter, sizeof filter, MADV_DONTNEED);
+	memory_advise(&paths, sizeof paths, MADV_DONTNEED);
+	void *below = (void *)((uintptr_t)&all - STACK_USED -
+			       4096); /* what is called now is above */
+	memory_advise(below, STACK_USED, MADV_DONTNEED);
 	inner_loop(c, says);
 }
 
@@ -5544,7 +5564,7 @@ static void watchdog_open(void) {
 
 /* Reads one block past the page cache, in a child: a disk that is dead never answers. */
 static int disk_read(const char *disk, struct task *task) {
-	static _Alignas(4096) char block[4096];
+	static IN_PAGES char block[4096];
 	int parent = task_fork(task, 0, NULL);
 	if (parent) return parent < 0 ? parent : 0;
 	int fd = open(disk, O_RDONLY | O_DIRECT | O_CLOEXEC);
@@ -5565,7 +5585,7 @@ static void on_fault(int signal, siginfo_t *fault, void *context) {
 
 static void faults_hold(void) {
 	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT };
-	static char stack[16 << 10]; /* the usual one may be what has failed */
+	static IN_PAGES char stack[16 << 10]; /* the usual one may be what has failed */
 	stack_t other = { .ss_sp = stack, .ss_size = sizeof stack };
 	struct sigaction action = { .sa_sigaction = on_fault };
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (int)SA_RESETHAND;
@@ -6137,7 +6157,7 @@ static struct {
 		struct link_row row;
 		int index, on;
 	} links[64];
-} show;
+} IN_PAGES show;
 
 /* Takes over the value of an attribute, as far as there is room. Returns whether there is one. */
 static int show_value(void *to, size_t size, const void *list, size_t n, int type) {
@@ -6312,7 +6332,7 @@ static const struct {
 static struct {
 	char config[512 << 10]; /* the configuration of a kernel; "": this kernel is asked */
 	int missing;            /* what is asked, and can't be had */
-} checked;
+} IN_PAGES checked;
 
 #define CHECK_LINE "%-12s %-18s %-16s %-9s %s\n"
 
@@ -6781,7 +6801,7 @@ static struct {
 		dev_t device;
 		size_t name; /* in names; 0: a free place, for there the root is */
 	} * links;
-} saver;
+} IN_PAGES saver;
 
 enum { SAVE_NAMES = 64 << 20, SAVE_LINKS = 1 << 20 }; /* bytes, places: most are never touched */
 
@@ -6865,7 +6885,7 @@ static void save_header(char h[TAR_BLOCK], char type, const struct stat *st, u64
 
 /* Writes the header of an entry, behind an extended one if it needs that. fd: for attributes. */
 static void save_entry(int fd, const struct stat *st, char type, const char *link, u64 size) {
-	static char list[PAX_MAX], value[PAX_MAX];
+	static IN_PAGES char list[PAX_MAX], value[PAX_MAX];
 	char h[TAR_BLOCK] = { 0 }, extended[TAR_BLOCK] = "PaxHeader";
 	ssize_t n = fd < 0 ? 0 : flistxattr(fd, list, sizeof list), got;
 	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
@@ -7068,11 +7088,12 @@ struct instance {
 	int fallen;                /* from now on it is made of the fallback */
 };
 
-static struct instance instances[NCONTAINERS];
-static struct ring rings[NCONTAINERS];
-static struct happening happenings[32 + 8 * NCONTAINERS]; /* the latest */
-static u64 happened;                                      /* events since the start */
-static int poller = -1;                                   /* epoll of the loop */
+/* Of the supervisor alone: what it changes after a fork would otherwise be kept for the child. */
+static IN_PAGES struct instance instances[NCONTAINERS];
+static IN_PAGES struct ring rings[NCONTAINERS];
+static IN_PAGES struct happening happenings[32 + 8 * NCONTAINERS]; /* the latest */
+static u64 happened;                                               /* events since the start */
+static int poller = -1;                                            /* epoll of the loop */
 static int ending;              /* the command for reboot(2) that comes next; nothing is started */
 static u64 end_by;              /* when patience with that ends */
 static struct traffic *traffic; /* of all rows, and shared with those who count it */
@@ -8339,6 +8360,9 @@ static void dispatch(const struct epoll_event *event) {
 /* Supervises until the end is asked for, and reached. Returns the command for reboot(2). */
 static int supervise(void) {
 	struct epoll_event events[16];
+	memory_advise(instances, sizeof instances, MADV_WIPEONFORK);
+	memory_advise(rings, sizeof rings, MADV_WIPEONFORK);
+	memory_advise(happenings, sizeof happenings, MADV_WIPEONFORK);
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	signals_open();
 	listener = socket_open("control", SOCK_SEQPACKET, FROM_SOCKET, 0);
