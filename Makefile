@@ -51,8 +51,9 @@ $(O)/launcher: $(O)/launcher.o $(O)/lib
 # What no compiler folds of the rules of the policy runs here: the first part of the program.
 $(O)/policy: launcher.c $(CONFIG) $(wildcard board/$(BOARD)/board.h) $(O)/flags $(O)/lib
 	{ sed '/^\/\* ==== Part II/,$$d' launcher.c; echo '#include <err.h>'; echo 'int main(void) {'; \
+	  echo 'rules(); if (refused) errx(1, "%s", refused);'; \
 	  echo 'const char *whose, *wrong = networks_wrong(&whose); if (wrong) errx(1, "%s: %s", whose, wrong); }'; } | \
-		gcc $(CPPFLAGS) -UEMBED -DEMBED= -I. -O1 -std=gnu11 -w -x c -o $@ -
+		gcc $(CPPFLAGS) -UEMBED -DEMBED= -DNATIVE -I. -O1 -std=gnu11 -w -x c -o $@ -
 	$@ || { rm $@; false; }
 
 $(O)/launcher.o: launcher.c $(O)/flags $(O)/policy $(O)/lib $(EMBED)

@@ -133,14 +133,28 @@
 #ifndef __OPTIMIZE__
 #error "the rules of the policy are checked by the optimiser: build with -O1 or more"
 #endif
+#define MOST_ROWS 512
+#if defined NATIVE /* the rules run, where the launcher is built: see $(O)/policy in the Makefile */
+#define UNROLL
+#define BY_NAME
+#define MOST_FOLDED MOST_ROWS
+#define REFUSE_BY(n, wrong, sentence) refused = wrong ? sentence : refused
+static const char *refused;
+#else
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
 #define BY_NAME
-#define MOST_ROWS 16 /* clang folds no more in reasonable time */
+#define MOST_FOLDED 16 /* rows of which it looks at each pair, in reasonable time */
 #else
 #define UNROLL _Pragma("GCC unroll 64")
 #define BY_NAME __attribute__((designated_init)) /* no field is initialised by its position */
-#define MOST_ROWS 64
+#define MOST_FOLDED 64
+#endif
+#define REFUSE_BY(n, wrong, sentence)                                                              \
+	do {                                                                                       \
+		extern void rule_##n(void) __attribute__((error("policy: " sentence)));            \
+		if (wrong) rule_##n();                                                             \
+	} while (0)
 #endif
 #ifndef BOARD_MODULES
 #define BOARD_MODULES NULL /* a board whose kernel needs none, or loads its own */
@@ -515,13 +529,14 @@ static const struct network {
  *
  * config.h can hold only policy, for no function exists yet. A rule that looks across rows is a
  * call to a function that must not be called: the optimiser folds the condition over the const
- * table, and what remains stops the build with the sentence. What can't be folded stops it too.
+ * table, and what remains stops the build with the sentence. What can't be folded stops it too. A
+ * policy of more rows than it can fold is checked by the same rules when `make` runs them.
  */
 
 #include CONFIG_H
 
 _Static_assert(NCONTAINERS >= 1 && NCONTAINERS <= MOST_ROWS,
-	       "policy: there are 1 to 64 containers, or to 16 when clang compiles");
+	       "policy: there are 1 to 512 containers");
 _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum has no row");
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
@@ -529,11 +544,6 @@ _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 #define FOLDED static inline __attribute__((always_inline))
 #define REFUSE(wrong, sentence) REFUSE_AT(__COUNTER__, wrong, sentence)
 #define REFUSE_AT(n, ...) REFUSE_BY(n, __VA_ARGS__)
-#define REFUSE_BY(n, wrong, sentence)                                                              \
-	do {                                                                                       \
-		extern void rule_##n(void) __attribute__((error("policy: " sentence)));            \
-		if (wrong) rule_##n();                                                             \
-	} while (0)
 
 FOLDED int name_ok(const char *s) {
 	const char *others = "abcdefghijklmnopqrstuvwxyz0123456789_-";
@@ -701,6 +711,7 @@ FOLDED void rules_of_two(const struct container *a, const struct container *b) {
 static __attribute__((used)) void rules(void) {
 	u64 sum = 0;
 	int consoles = 0;
+	if (NCONTAINERS > MOST_FOLDED) return;
 	UNROLL
 	for (int i = 0; i < NCONTAINERS; i++) {
 		rules_of_row(&containers[i], i);
@@ -782,15 +793,16 @@ static const char *gateway_of(const struct net *n, int v6) { return v6 ? n->gate
  * the place of the first row that is on it: 10.7.ROW.1/24 and fd07:0:0:ROW::1/64.
  */
 static struct ip bridge_ip(const char *bridge, int v6) {
-	uint8_t row = 0;
+	int row = 0;
 	for (const struct net *n = network.links; n && n->kind; n++)
 		if (n->kind == NET_BRIDGE && address_of(n, v6) && same(n->link, bridge))
 			return ip_read(address_of(n, v6));
 	while (row < NCONTAINERS &&
 	       (containers[row].net.kind != NET_BRIDGE || !same(containers[row].net.link, bridge)))
 		row++;
-	return v6 ? (struct ip){ { 0xfd, 0x07, [7] = row, [15] = 1 }, 128, 64 }
-		  : (struct ip){ { 10, 7, row, 1 }, 32, 24 };
+	uint8_t high = (uint8_t)(row >> 8), low = (uint8_t)row;
+	return v6 ? (struct ip){ { 0xfd, 0x07, [6] = high, low, [15] = 1 }, 128, 64 }
+		  : (struct ip){ { 10, 7 + high, low, 1 }, 32, 24 };
 }
 
 /* The address of a row; on a bridge by default that of the device, and its place from 1 on. */
@@ -6289,9 +6301,12 @@ static int ask_policy(char **argv) {
 		const char *name = words("= \"%s\",", container_named(argv[0])->name);
 		const char *at = strstr(from, name), *last = at ? strstr(at, "\n\t},\n") : NULL;
 		while (at && at > from && *at != '[') at--;
-		if (!last || *at != '[') die("the row of '%s' does not look like one", argv[0]);
-		from = at;
-		end = last + 5;
+		if (last && *at == '[') {
+			from = at;
+			end = last + 5;
+		} else {
+			die("the row of '%s' does not look like one", argv[0]);
+		}
 	}
 	print("/* policy: %s */\n", policy_digest(digest));
 	print_bytes(from, (size_t)(end - from));
@@ -8360,6 +8375,8 @@ static void dispatch(const struct epoll_event *event) {
 /* Supervises until the end is asked for, and reached. Returns the command for reboot(2). */
 static int supervise(void) {
 	struct epoll_event events[16];
+	struct rlimit files = { 4096 + 8 * NCONTAINERS, 4096 + 8 * NCONTAINERS };
+	prlimit(0, RLIMIT_NOFILE, &files, NULL); /* up to seven are of each row */
 	memory_advise(instances, sizeof instances, MADV_WIPEONFORK);
 	memory_advise(rings, sizeof rings, MADV_WIPEONFORK);
 	memory_advise(happenings, sizeof happenings, MADV_WIPEONFORK);
