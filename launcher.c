@@ -5198,7 +5198,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	/* Whether it matters that the kernel has no filter, the workload has decided. */
 	must(failed == -EINVAL ? 0 : failed, "confining PID 1", "");
 	close(host.report); /* exec closes its last copy */
-	/* What it has been built with, it needs no more; a process in it begins with zeros there. */
+	/* What has built it, it needs no more; a process in it begins with zeros there. */
 	memory_advise(&filter, sizeof filter, MADV_DONTNEED);
 	memory_advise(&paths, sizeof paths, MADV_DONTNEED);
 	void *below = (void *)((uintptr_t)&all - STACK_USED -
