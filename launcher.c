@@ -5497,15 +5497,16 @@ static void introduce(void) {
 	    any_key());
 }
 
-/*
- * Lets the signals wait that the loop will read, so that nothing is left half made. What those who
- * started us have ignored, no workload shall inherit.
- */
+/* What those who started us ignore, no workload shall. */
+static void signals_default(void) {
+	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
+	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
+}
+
+/* Lets the signals wait that the loop will read, so that nothing is left half made. */
 static sigset_t signals_hold(void) {
 	static const int wanted[] = { SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPWR };
-	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
 	sigset_t set;
-	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
 	sigemptyset(&set);
 	for (int i = 0; i < LEN(wanted); i++) sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -5610,8 +5611,9 @@ static void boot(void) {
 	umask(022);
 	host.device = 1;
 	host.began = now();
-	signals_hold();
+	signals_default();
 	faults_hold();
+	signals_hold();
 	if (!is_sealed()) {
 		leave_initramfs();
 		mount_device();
@@ -5673,6 +5675,7 @@ static void prepare_host(const char *verb, const char *cgroup_base) {
 static void prepare_up(void) {
 	char path[64];
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	signals_default();
 	signals_hold();
 	prepare_host("up", "launcher");
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* dead orphans count against .pids until reaped */
@@ -6541,6 +6544,7 @@ static int ask_run(char **argv) {
 	c.ports = NULL; /* nobody listens for it */
 	if (argv[skip]) c.command = (const char *const *)(argv + skip);
 	signals = signals_all();
+	signals_default();
 	prepare_host("run", ".");
 	run_tidy();
 	if ((failed = cgroup_make(name, &c))) say("%s", cgroup.why);
