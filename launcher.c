@@ -8015,8 +8015,9 @@ static void client_leave(struct client *c, int child) {
 
 static void serve_save(struct client *c) {
 	const struct instance *i = &instances[c->index];
+	const struct task task = i->task; /* the child has no instances */
 	if (i->state == IS_UP)
-		client_leave(c, save_start(c->fd, &i->task, ids_first(i->row)));
+		client_leave(c, save_start(c->fd, &task, ids_first(i->row)));
 	else
 		client_end(c, 1, "it is not running");
 }
