@@ -5497,10 +5497,11 @@ static void introduce(void) {
 	    any_key());
 }
 
-/* What those who started us ignore, no workload shall. */
+/* What those who started us ignore, no workload shall. Not before seal: it executes us again. */
 static void signals_default(void) {
 	static const u64 defaults[8]; /* struct sigaction of the kernel: libc hides three signals */
-	for (int i = 1; i < _NSIG; i++) syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
+	for (int i = is_sealed() ? 1 : _NSIG; i < _NSIG; i++)
+		syscall(SYS_rt_sigaction, i, defaults, NULL, 8);
 }
 
 /* Lets the signals wait that the loop will read, so that nothing is left half made. */
