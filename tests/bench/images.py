@@ -4,7 +4,6 @@ has to. Each run fills a tmpfs of its own; all have to make the same tree.
 """
 import hashlib
 import os
-import re
 import shutil
 import stat
 import subprocess
@@ -22,6 +21,10 @@ PLACE = OUT + '/tmpfs'
 ROOT = PLACE + '/root'
 CPUS = os.sched_getaffinity(0)
 ENTRY_COST = 16000  # making an entry takes as long as writing so many bytes
+
+
+def newer(file, *than):
+    return os.path.exists(file) and all(os.path.getmtime(file) >= os.path.getmtime(t) for t in than)
 
 
 # -- what is unpacked, and by what --

@@ -68,7 +68,7 @@ class Report:
 
     def table(self, head, rows):
         """Columns of text; the first one is left, the others are right."""
-        cells = [[str(cell) for cell in row] for row in [head, *rows]]
+        cells = [[str(cell).replace('|', '\\|') for cell in row] for row in [head, *rows]]
         wide = [max(len(row[n]) for row in cells) for n in range(len(head))]
         for n, row in enumerate(cells):
             self.say('| ' + ' | '.join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, wide))) + ' |')
