@@ -4772,7 +4772,7 @@ static struct relayed {
 		size_t held; /* so many */
 	} sides[2];          /* the client; the workload */
 	int is_taken;
-} IN_PAGES relayed[MOST_RELAYED];
+} relayed[MOST_RELAYED] IN_PAGES;
 
 static struct {
 	int poller;
