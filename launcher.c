@@ -1149,8 +1149,9 @@ static int path_open(int dir, const char *path, int flags) {
 	if (!path_walks && !(flags & O_CREAT) && !strstr(path, "..")) {
 		path += strspn(path, "/");
 		fd = (int)syscall(SYS_openat2, dir, *path ? path : ".", &beneath, sizeof beneath);
-		if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) return fd < 0 ? -errno : fd;
-		path_walks = YES;
+		if (fd >= 0 || (errno != ENOSYS && errno != EPERM && errno != ELOOP))
+			return fd < 0 ? -errno : fd;
+		path_walks = errno != ELOOP; /* where the link is, only walking tells */
 		fd = dir;
 	}
 	do {
