@@ -16,37 +16,38 @@
  *   Part I     Words: nothing runs
  *               1  types            containers, units, the constants that libc lacks
  *               2  policy           config.h, and the rules that it has to obey
- *   Part II    Tools: they return 0 or -errno and decide nothing; they use log and files, and
- *              otherwise not each other
+ *   Part II    Tools: they return 0 or -errno and decide nothing; they use log, files and
+ *              digest, and otherwise not each other
  *               3  log              text, the launcher's own lines, the ring of each container
  *               4  files            small files, paths that are walked and never trusted
- *               5  image: trust     its header, who signed it, the digests of its chunks
- *               6  image: frames    LZ4 frames, decoded piece by piece
- *               7  image: headers   what a tar archive says, if it says it once
- *               8  image: entries   made below one directory and nowhere else
- *               9  network          links, addresses and routes, by rtnetlink alone
- *              10  cgroup           limits, on cgroup v2, v1 and the hybrid of both
- *              11  mount            a row of operations makes /proc, /sys and /dev
- *              12  confine          capabilities, system calls, users
+ *               5  digest           BLAKE3, four leaves at once
+ *               6  image: trust     its header, who signed it, the digests of its chunks
+ *               7  image: frames    LZ4 frames, decoded piece by piece
+ *               8  image: headers   what a tar archive says, if it says it once
+ *               9  image: entries   made below one directory and nowhere else
+ *              10  network          links, addresses and routes, by rtnetlink alone
+ *              11  cgroup           limits, on cgroup v2, v1 and the hybrid of both
+ *              12  mount            a row of operations makes /proc, /sys and /dev
+ *              13  confine          capabilities, system calls, users
  *   Part III   Lives that may die: a failure is die("what"), so they are complete or nothing
- *              13  children         what each does first, and how its parent knows it
- *              14  unpacker         an image becomes a root, behind a wall
- *              15  construct        a container, from within
- *              16  relay            who connects to a port of the device, and the workload
- *              17  inside           its PID 1
- *              18  links            the network of the device, and the names of containers
- *              19  boot             a device, or a place on a laptop, made ready
- *              20  ask              what is printed, and asked
- *              21  show             what `launcher net` prints
- *              22  policy           what it says, and what of it this kernel gives
- *              23  verbs            the command line
- *              24  save             a root becomes a tar
+ *              14  children         what each does first, and how its parent knows it
+ *              15  unpacker         an image becomes a root, behind a wall
+ *              16  construct        a container, from within
+ *              17  relay            who connects to a port of the device, and the workload
+ *              18  inside           its PID 1
+ *              19  links            the network of the device, and the names of containers
+ *              20  boot             a device, or a place on a laptop, made ready
+ *              21  ask              what is printed, and asked
+ *              22  show             what `launcher net` prints
+ *              23  policy           what it says, and what of it this kernel gives
+ *              24  verbs            the command line
+ *              25  save             a root becomes a tar
  *   Part IV    The life that may not: `die` and `exit` are poisoned
- *              25  instance         the state of each container, and what it has
- *              26  actions          state x event -> action
- *              27  watch            what is seen of a container becomes an event
- *              28  control          the socket that the command line asks
- *              29  loop             wait, look up, call; then main
+ *              26  instance         the state of each container, and what it has
+ *              27  actions          state x event -> action
+ *              28  watch            what is seen of a container becomes an event
+ *              29  control          the socket that the command line asks
+ *              30  loop             wait, look up, call; then main
  *
  * Data runs down: policy -> instance -> child. What comes back up from a child is one exit
  * status and, if it could not do its work, one line of text through a close-on-exec pipe.
@@ -95,6 +96,7 @@
 #include <stdio.h>  /* rename */
 #include <stdlib.h> /* getenv */
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -118,7 +120,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "blake2.h"
 #include "crypto_api.h"
 #include "lz4.h"
 #define XXH_STATIC_LINKING_ONLY
@@ -195,13 +196,19 @@ static const char *refused;
 #ifdef __arm__
 #define PRIVATE_CALLS 0x0f0001       /* and five more: cacheflush, set_tls... */
 #define CALL_32(name) SYS_##name##32 /* beside one whose users have 16 bits */
+#define VECTORS __attribute__((target("fpu=neon")))
+#define HAS_VECTORS (getauxval(AT_HWCAP) & 1 << 12) /* HWCAP_NEON */
 #else
 #define PRIVATE_CALLS UINT32_MAX
 #define CALL_32(name) SYS_##name
+#define VECTORS
+#define HAS_VECTORS 1
 #endif
 
 /* What is large has pages of its own, so that what is small is together: see memory_advise. */
 #define IN_PAGES __attribute__((aligned(4096)))
+
+#define INLINED static inline __attribute__((always_inline))
 
 #define QUOTED_AGAIN(text) #text
 #define QUOTED(macro) QUOTED_AGAIN(macro)
@@ -541,24 +548,23 @@ _Static_assert(LEN(containers) == NCONTAINERS, "policy: a container of the enum 
 _Static_assert(LOG_SIZE >= 1024 && (LOG_SIZE & (LOG_SIZE - 1)) == 0,
 	       "policy: LOG_SIZE is a power of two, from KiB(1)");
 
-#define FOLDED static inline __attribute__((always_inline))
 #define REFUSE(wrong, sentence) REFUSE_AT(__COUNTER__, wrong, sentence)
 #define REFUSE_AT(n, ...) REFUSE_BY(n, __VA_ARGS__)
 
-FOLDED int name_ok(const char *s) {
+INLINED int name_ok(const char *s) {
 	const char *others = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 	return s && s[0] >= 'a' && s[0] <= 'z' && strlen(s) < 32 && !s[strspn(s, others)];
 }
 
-FOLDED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !strchr(s, '/'); }
+INLINED int image_ok(const char *s) { return s && s[0] && s[0] != '.' && !strchr(s, '/'); }
 
-FOLDED int path_ok(const char *s) { return s && s[0] == '/' && s[1] && !strstr(s, "/.."); }
+INLINED int path_ok(const char *s) { return s && s[0] == '/' && s[1] && !strstr(s, "/.."); }
 
 /* A file or device that another row gives too, or that neither has. */
-FOLDED int same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
+INLINED int same(const char *a, const char *b) { return a && b ? !strcmp(a, b) : a == b; }
 
 /* How many numbers below `limit`, with that character between them, is s? 0: it is not. */
-FOLDED int numbers(const char *s, char between, int limit) {
+INLINED int numbers(const char *s, char between, int limit) {
 	int count = 1, digits = 0, number = 0;
 	UNROLL
 	for (int n = 0; n < 40; n++) {
@@ -573,11 +579,11 @@ FOLDED int numbers(const char *s, char between, int limit) {
 	return 0;
 }
 
-FOLDED u64 memory_max(const struct container *c) {
+INLINED u64 memory_max(const struct container *c) {
 	return c->memory.max ? c->memory.max : DEFAULT_MEMORY;
 }
 
-FOLDED void rules_of_limits(const struct container *c) {
+INLINED void rules_of_limits(const struct container *c) {
 	u64 memory = memory_max(c);
 	u64 cpu = c->cpu.max ? c->cpu.max : DEFAULT_CPU;
 	int policy = c->schedule.policy, priority = c->schedule.priority;
@@ -607,12 +613,12 @@ FOLDED void rules_of_limits(const struct container *c) {
 
 #define IS_BELOW(s, prefix) (!strncmp(s, prefix, sizeof(prefix) - 1))
 
-FOLDED int sysctl_ok(const char *s) {
+INLINED int sysctl_ok(const char *s) {
 	return IS_BELOW(s, "net.") || IS_BELOW(s, "kernel.shm") || IS_BELOW(s, "kernel.msg") ||
 	       IS_BELOW(s, "kernel.sem") || IS_BELOW(s, "fs.mqueue.");
 }
 
-FOLDED void rules_of_lists(const struct container *c) {
+INLINED void rules_of_lists(const struct container *c) {
 	REFUSE_ROW(tmpfs, path, of->size < 4096 || !path_ok(of->path),
 		   "a .tmpfs has no size, or a path that is not absolute or leads upwards");
 	REFUSE_ROW(data, name, !name_ok(of->name) || !path_ok(of->path),
@@ -630,7 +636,7 @@ FOLDED void rules_of_lists(const struct container *c) {
 }
 
 /* Of a row, and of a link of the device; those of addresses are below. */
-FOLDED void rules_of_net(const struct net *n) {
+INLINED void rules_of_net(const struct net *n) {
 	int has = n->kind > NET_HOST && n->kind != NET_SHARE;
 	REFUSE(has && (!n->link || !*n->link || strlen(n->link) > 15 || strchr(n->link, '/')),
 	       "a network has no name of a link, or one of more than 15 characters");
@@ -640,7 +646,7 @@ FOLDED void rules_of_net(const struct net *n) {
 	REFUSE(n->mtu && (n->mtu < 68 || n->mtu > 65535), "an .mtu is not 68 to 65535");
 }
 
-FOLDED void rules_of_ports(const struct container *c, int row) {
+INLINED void rules_of_ports(const struct container *c, int row) {
 	int relays = YES, shares = c->net.kind != NET_SHARE;
 	REFUSE_ROW(ports, port, of->port < 1 || of->port > 65535 || of->to < 0 || of->to > 65535,
 		   "one of .ports is not 1 to 65535");
@@ -665,7 +671,7 @@ FOLDED void rules_of_ports(const struct container *c, int row) {
 	       "a VLAN, or a .bridge, is of the links of the device, and not of a row");
 }
 
-FOLDED void rules_of_row(const struct container *c, int row) {
+INLINED void rules_of_row(const struct container *c, int row) {
 	int version = c->version ? numbers(c->version, '.', 1000000000) : 1;
 	REFUSE(!name_ok(c->name),
 	       "a .name is 1 to 31 characters of a-z 0-9 _ -, and starts with a letter");
@@ -700,7 +706,7 @@ FOLDED void rules_of_row(const struct container *c, int row) {
 	}
 }
 
-FOLDED void rules_of_two(const struct container *a, const struct container *b) {
+INLINED void rules_of_two(const struct container *a, const struct container *b) {
 	REFUSE(!strcmp(a->name, b->name), "two containers have the same .name");
 	REFUSE(!strcmp(a->image, b->image) &&
 		   (!same(a->place, b->place) || !same(a->fallback, b->fallback) ||
@@ -1259,7 +1265,134 @@ static void tree_empty(int fd) {
 	}
 }
 
-/* ---- 5  image: trust ----------------------------------------------------------------------------
+/* ---- 5  digest ----------------------------------------------------------------------------------
+ *
+ * BLAKE3, as b3sum(1) has it: a tree of leaves of 1 KiB. Four of them are hashed side by side, each
+ * in a lane of the vectors of the CPU; so are four pairs of digests, on the way to the root.
+ */
+
+enum { DIGEST_SIZE = 32, DIGESTED_MAX = 1 << 20, LANES = 4, BLAKE3_BLOCK = 64, BLAKE3_LEAF = 1024 };
+enum { LEAF_START = 1, LEAF_END = 2, PARENT = 4, ROOT = 8 }; /* what a block is */
+
+typedef __attribute__((vector_size(4 * LANES))) uint32_t lanes;
+
+static const uint32_t blake3_start[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+					  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+
+/* The words of a block, in the order in which each round mixes them in. */
+static const uint8_t blake3_order[7][16] = {
+	{ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
+	{ 2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8 },
+	{ 3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1 },
+	{ 10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6 },
+	{ 12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4 },
+	{ 9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7 },
+	{ 11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13 },
+};
+
+INLINED uint32_t le32(const uint8_t *p) {
+	uint32_t word;
+	memcpy(&word, p, sizeof word); /* there is no machine of another order */
+	return word;
+}
+
+INLINED void mix(lanes *a, lanes *b, lanes *c, lanes *d, lanes x, lanes y) {
+	*a += *b + x;
+	*d ^= *a;
+	*d = *d >> 16 | *d << 16;
+	*c += *d;
+	*b ^= *c;
+	*b = *b >> 12 | *b << 20;
+	*a += *b + y;
+	*d ^= *a;
+	*d = *d >> 8 | *d << 24;
+	*c += *d;
+	*b ^= *c;
+	*b = *b >> 7 | *b << 25;
+}
+
+/* Mixes a block into the state h. v: what of it is the same for all blocks, and what is not. */
+INLINED void blake3_block(lanes h[8], lanes v[16], const lanes m[16]) {
+	memcpy(v, h, 8 * sizeof *h);
+	for (int round = 0; round < LEN(blake3_order); round++) {
+		const uint8_t *at = blake3_order[round];
+		mix(v + 0, v + 4, v + 8, v + 12, m[at[0]], m[at[1]]);
+		mix(v + 1, v + 5, v + 9, v + 13, m[at[2]], m[at[3]]);
+		mix(v + 2, v + 6, v + 10, v + 14, m[at[4]], m[at[5]]);
+		mix(v + 3, v + 7, v + 11, v + 15, m[at[6]], m[at[7]]);
+		mix(v + 0, v + 5, v + 10, v + 15, m[at[8]], m[at[9]]);
+		mix(v + 1, v + 6, v + 11, v + 12, m[at[10]], m[at[11]]);
+		mix(v + 2, v + 7, v + 8, v + 13, m[at[12]], m[at[13]]);
+		mix(v + 3, v + 4, v + 9, v + 14, m[at[14]], m[at[15]]);
+	}
+	for (int i = 0; i < 8; i++) h[i] = v[i] ^ v[i + 8];
+}
+
+/*
+ * Hashes n inputs, LANES at most, of `size` bytes each, one behind the other; what is behind the
+ * last one, up to a whole block, is zeros. leaf: the number of the first. last: its last block.
+ */
+INLINED void blake3_lanes(uint8_t *to, const uint8_t *from, size_t n, size_t size, size_t leaf,
+			  unsigned last) {
+	const lanes none = { 0 }, one = { 0, 1, 2, 3 };
+	lanes h[8], v[16], m[16];
+	size_t next[LANES] = { 0 }; /* a lane without an input has that of the first */
+	for (size_t lane = 1; lane < n; lane++) next[lane] = lane * size;
+	for (int i = 0; i < 8; i++) h[i] = none + blake3_start[i];
+	for (size_t at = 0; !at || at < size; at += BLAKE3_BLOCK) {
+		unsigned is = (at || last & PARENT ? 0 : LEAF_START) |
+			      (at + BLAKE3_BLOCK < size ? 0 : last);
+		for (int i = 0; i < 16; i++, from += 4) {
+			m[i][0] = le32(from);
+			m[i][1] = le32(from + next[1]);
+			m[i][2] = le32(from + next[2]);
+			m[i][3] = le32(from + next[3]);
+		}
+		for (int i = 0; i < 4; i++) v[8 + i] = none + blake3_start[i];
+		v[12] = last & PARENT ? none : one + (uint32_t)leaf;
+		v[13] = none;
+		v[14] = none + (uint32_t)min(size - at, BLAKE3_BLOCK);
+		v[15] = none + is;
+		blake3_block(h, v, m);
+	}
+	for (size_t lane = 0; lane < n; lane++)
+		for (int i = 0; i < 8; i++, to += 4) memcpy(to, (char *)&h[i] + 4 * lane, 4);
+}
+
+/* The same on CPUs with vectors, and on those without. */
+static VECTORS void blake3_fast(uint8_t *to, const uint8_t *from, size_t n, size_t size,
+				size_t leaf, unsigned last) {
+	blake3_lanes(to, from, n, size, leaf, last);
+}
+
+static void blake3_plain(uint8_t *to, const uint8_t *from, size_t n, size_t size, size_t leaf,
+			 unsigned last) {
+	blake3_lanes(to, from, n, size, leaf, last);
+}
+
+/* Gives the digest of `size` bytes, DIGESTED_MAX at most. */
+static void digest_make(uint8_t to[DIGEST_SIZE], const void *bytes, size_t size) {
+	static IN_PAGES uint8_t nodes[DIGESTED_MAX / BLAKE3_LEAF][DIGEST_SIZE];
+	const uint8_t *from = bytes;
+	void (*hash)(uint8_t *, const uint8_t *, size_t, size_t, size_t, unsigned);
+	uint8_t tail[BLAKE3_LEAF] = { 0 };
+	size_t whole = size ? (size - 1) / BLAKE3_LEAF : 0, rest = size - whole * BLAKE3_LEAF, n;
+	hash = HAS_VECTORS ? blake3_fast : blake3_plain;
+	for (n = 0; n < whole; n += LANES)
+		hash(nodes[n], from + n * BLAKE3_LEAF, min(whole - n, LANES), BLAKE3_LEAF, n,
+		     LEAF_END);
+	memcpy(tail, from + whole * BLAKE3_LEAF, rest);
+	hash(nodes[whole], tail, 1, rest, whole, whole ? LEAF_END : LEAF_END | ROOT);
+	for (n = whole + 1; n > 1; n -= n / 2) {
+		for (size_t i = 0; i < n / 2; i += LANES)
+			hash(nodes[i], nodes[2 * i], min(n / 2 - i, LANES), 2 * DIGEST_SIZE, 0,
+			     n > 2 ? PARENT : PARENT | ROOT);
+		if (n % 2) memcpy(nodes[n / 2], nodes[n - 1], DIGEST_SIZE);
+	}
+	memcpy(to, nodes[0], DIGEST_SIZE);
+}
+
+/* ---- 6  image: trust ----------------------------------------------------------------------------
  *
  * Where the bytes of an image come from, and whether they may be used. In front of an image stands
  * its header: text in a skippable LZ4 frame, signed as `signify -S -e` does it, with a digest of
@@ -1269,8 +1402,8 @@ static void tree_empty(int fd) {
  */
 
 enum { HEADER_MAGIC = 0x184D2A50, HEADER_MAX = 128 << 10, SHARDS_MAX = 17, WORDS_MAX = 32 };
-enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = 1 << 20 };
-enum { DIGEST_SIZE = 32, DIGEST_LINE = sizeof "blake2s" + 2 * DIGEST_SIZE + 1 };
+enum { CHUNK_MIN = 64 << 10, CHUNK_MAX = DIGESTED_MAX };
+enum { DIGEST_LINE = sizeof "blake3" + 2 * DIGEST_SIZE + 1 };
 enum { READ_AHEAD = 128 << 10 }; /* of an image without chunks */
 
 /* signify: "Ed", the number of the key, then the key or the signature */
@@ -1305,9 +1438,10 @@ struct image {
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
 	char *pairs, *pairs_end;     /* in text: key, value, key... each with a NUL behind it */
-	const struct hash *chunk_hash; /* of the digests; NULL: there is no header */
-	const char *digests; /* the first of them; the others follow, DIGEST_LINE bytes each */
+	const char *digests; /* the first one of DIGEST_LINE bytes each; NULL: there is no header */
 	u64 ndigests, chunk; /* bytes of each chunk of what follows the header */
+	u64 kept;            /* the number of the latest chunk + 1, whose bytes are there still: */
+	size_t kept_at;      /* in `in` */
 	unsigned nshards;
 	char why[256];
 	u64 shards[SHARDS_MAX + 1];  /* where each begins in that; then where the last one ends */
@@ -1321,19 +1455,6 @@ struct image {
 static int corrupt(struct image *m, const char *what) {
 	return refuse(m, "%s (at byte %llu)", what, m->offset);
 }
-
-static uint32_t le32(const uint8_t *p) {
-	return p[0] | p[1] << 8 | p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* Hashes of 32 bytes. 64-bit CPUs are faster with BLAKE2b, and ours for 32 bits lacks it. */
-static const struct hash {
-	const char *name;
-	int (*make)(uint8_t *, const void *in, const void *key, size_t out_size, size_t, size_t);
-} hashes[] = {
-	{ "blake2s", blake2s },
-	{ "blake2b", sizeof(long) < 8 ? NULL : blake2b },
-};
 
 static const char *hex(char *to, const uint8_t *from, int n) {
 	for (int i = 0; i < n; i++) format(to + 2 * i, 3, "%02x", from[i]);
@@ -1459,14 +1580,12 @@ static int header_words(struct image *m) {
 			if (k->is_number && (decimal(&end, end + strlen(end), &number) || *end))
 				return refuse(m, "header: %s is not a number", k->name);
 		}
-	for (const struct hash *h = hashes; h < hashes + LEN(hashes); h++)
-		while ((value = header_value(m, h->name, value))) {
-			if (!m->digests) m->digests = value;
-			if (!m->chunk_hash) m->chunk_hash = h;
-			if (m->chunk_hash != h || strlen(value) != 2 * DIGEST_SIZE ||
-			    value != m->digests + m->ndigests++ * DIGEST_LINE)
-				return refuse(m, "header: a digest is out of line");
-		}
+	while ((value = header_value(m, "blake3", value))) {
+		if (!m->digests) m->digests = value;
+		if (strlen(value) != 2 * DIGEST_SIZE ||
+		    value != m->digests + m->ndigests++ * DIGEST_LINE)
+			return refuse(m, "header: a digest is out of line");
+	}
 	return 0;
 }
 
@@ -1481,9 +1600,6 @@ static int header_check(struct image *m) {
 	u64 chunks = (size + m->chunk - 1) / m->chunk;
 	if (!size || chunks != m->ndigests)
 		return refuse(m, "header: %llu chunks, and %llu digests", chunks, m->ndigests);
-	if (!m->chunk_hash->make)
-		return refuse(m, "header: digests with %s, for 64-bit machines",
-			      m->chunk_hash->name);
 	while ((shard = header_value(m, "shard", shard)))
 		m->shards[m->nshards++] = header_number(shard);
 	m->nshards += !m->nshards;
@@ -1508,7 +1624,7 @@ static int header_load(struct image *m, size_t n) {
 		return refuse(m, "a header of more than %d bytes", HEADER_MAX);
 	if (!after(line, first))
 		return refuse(m, "header: its first line is not '%.*s'", 16, first);
-	blake2s(m->digest, line, NULL, DIGEST_SIZE, last - line, 0);
+	digest_make(m->digest, line, last - line);
 	m->pairs = line += strlen(first);
 	m->pairs_end = last;
 	for (; line < last; line = end + 1) {
@@ -1585,8 +1701,8 @@ static void image_rewind(struct image *m, unsigned shard) {
 static int chunk_matches(const struct image *m, u64 chunk, const uint8_t *bytes, size_t n) {
 	uint8_t digest[DIGEST_SIZE];
 	char text[2 * DIGEST_SIZE + 1];
-	int failed = m->chunk_hash->make(digest, bytes, NULL, DIGEST_SIZE, n, 0);
-	return !failed && !strcmp(hex(text, digest, DIGEST_SIZE), m->digests + chunk * DIGEST_LINE);
+	digest_make(digest, bytes, n);
+	return !strcmp(hex(text, digest, DIGEST_SIZE), m->digests + chunk * DIGEST_LINE);
 }
 
 /* Reads more behind in[in_end]: a whole chunk, verified. Returns 1, 0 at the end, or -EBADMSG. */
@@ -1594,19 +1710,27 @@ static int image_fill(struct image *m) {
 	uint8_t *to = m->in + m->in_end;
 	u64 at = m->next, chunk = (at - m->body) / m->chunk;
 	u64 n = min(m->shards[m->nshards] + m->body - at, m->chunk);
+	ssize_t got = n;
 	if (at >= m->stop) return 0;
-	ssize_t got = source_read(m, to, n);
-	if (got < 0) return (int)got;
-	if (m->chunk_hash && (u64)got < n) return refuse(m, "cut short (at byte %llu)", m->next);
-	if (m->chunk_hash && !chunk_matches(m, chunk, to, n))
+	if (m->kept == chunk + 1) { /* the shard before has ended in it */
+		memmove(to, m->in + m->kept_at, n);
+		m->next += n;
+	} else if ((got = source_read(m, to, n)) < 0) {
+		return (int)got;
+	} else if (m->digests && (u64)got < n) {
+		return refuse(m, "cut short (at byte %llu)", m->next);
+	} else if (m->digests && !chunk_matches(m, chunk, to, n)) {
 		return refuse(m, "chunk %llu, at byte %llu, does not match its digest", chunk, at);
+	}
+	m->kept = m->digests ? chunk + 1 : 0;
+	m->kept_at = m->in_end;
 	m->in_end += got - (m->next > m->stop ? m->next - m->stop : 0);
 	m->in_at += m->skip;
 	m->skip = 0;
 	return got > 0;
 }
 
-/* ---- 6  image: frames ---------------------------------------------------------------------------
+/* ---- 7  image: frames ---------------------------------------------------------------------------
  *
  * A stream of LZ4 frames becomes bytes: standard frames (lz4_Frame_format.md 1.6.2, every checksum
  * verified), skippable ones, and the legacy frames that Buildroot, Yocto and the kernel's build
@@ -1628,6 +1752,7 @@ enum { FRAME_SUM = 4, FRAME_SIZED = 8, BLOCK_SUM = 16, BLOCKS_ALONE = 32 }; /* o
 /* Makes n bytes readable at in[in_at]. Returns 1, or 0 if the image ends before, or -EBADMSG. */
 static int image_need(struct image *m, size_t n) {
 	for (int got; m->in_end - m->in_at < n;) {
+		if (m->in_end > m->in_at) m->kept = 0;
 		memmove(m->in, m->in + m->in_at, m->in_end - m->in_at);
 		m->in_end -= m->in_at;
 		m->in_at = 0;
@@ -1894,7 +2019,7 @@ static ssize_t image_peek(struct image *m) {
 	return m->out_end - m->out_at;
 }
 
-/* ---- 7  image: headers --------------------------------------------------------------------------
+/* ---- 8  image: headers --------------------------------------------------------------------------
  *
  * The headers of an archive: ustar, GNU and PAX. An archive that can be read in two ways is
  * refused: two sizes, two names, data where none belongs, no end mark (CVE-2025-62518).
@@ -2126,7 +2251,7 @@ static int header_read(struct tar *t, const uint8_t *h) {
 	return 0;
 }
 
-/* ---- 8  image: entries --------------------------------------------------------------------------
+/* ---- 9  image: entries --------------------------------------------------------------------------
  *
  * Entries are made below one directory. No path is ever resolved: the parent is walked name by
  * name without following a link, and everything is made relative to its descriptor, so no archive
@@ -2377,7 +2502,7 @@ static int image_unpack(struct image *m, int root, unsigned how, unsigned *left_
 	return failed;
 }
 
-/* ---- 9  network ---------------------------------------------------------------------------------
+/* ---- 10  network --------------------------------------------------------------------------------
  *
  * Links, addresses and routes, by rtnetlink(7) alone. A message is built, which is pure, then asked
  * of the kernel, and answered by an error number. A socket stays in the network namespace that it
@@ -2715,7 +2840,7 @@ static int link_wait(const char *name, int ms) {
 	return index ? index : -ENODEV;
 }
 
-/* ---- 10  cgroup ---------------------------------------------------------------------------------
+/* ---- 11  cgroup ---------------------------------------------------------------------------------
  *
  * Each container has a cgroup launcher/NAME in the hierarchy of v2, if there is one, and in each of
  * v1 that has a controller which v2 has not (cgroups(7); kernel: admin-guide/cgroup-v2.rst and
@@ -3196,7 +3321,7 @@ static int cgroup_remove(const char *name) {
 	return failed;
 }
 
-/* ---- 11  mount ----------------------------------------------------------------------------------
+/* ---- 12  mount ----------------------------------------------------------------------------------
  *
  * What a container sees beside its image is a row of operations, walked by one executor. Targets
  * are opened by path_open, so a link in the image can't lead a mount astray, and mounted on by
@@ -3334,7 +3459,7 @@ static int mount_do(int root, const struct mount_op *op) {
 	return failed;
 }
 
-/* ---- 12  confine --------------------------------------------------------------------------------
+/* ---- 13  confine --------------------------------------------------------------------------------
  *
  * What a workload keeps of root's power: the capabilities that its row names, and nothing that
  * execve(2) could give back; users of its own; the system calls that a service needs; the label of
@@ -3737,7 +3862,7 @@ static int writable_set(const char *const *paths) {
 
 /* ==== Part III: Lives that may die ============================================================ */
 
-/* ---- 13  children -------------------------------------------------------------------------------
+/* ---- 14  children -------------------------------------------------------------------------------
  *
  * What every child does first, and how its parent knows it. The parent's halves of functions
  * return -errno; the child's halves die, and the parent reads why.
@@ -4004,7 +4129,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
 	return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
-/* ---- 14  unpacker -------------------------------------------------------------------------------
+/* ---- 15  unpacker -------------------------------------------------------------------------------
  *
  * The child that unpacks an image. It prepares a place and hands the work to a process that sees
  * nothing but that place and the image: with users and mounts of its own, a handful of system
@@ -4301,7 +4426,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	if (failed) return failed;
 	u64 entries = header_number(header_value(m, "entries", NULL));
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL));
-	u64 needed = m->chunk_hash ? min(unpacked + (entries + 64) * page, size) : size;
+	u64 needed = m->digests ? min(unpacked + (entries + 64) * page, size) : size;
 	root_path(root, c->image, "");
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
@@ -4363,7 +4488,7 @@ static int container_unpack(const struct container *c, int fallen, struct task *
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 15  construct ------------------------------------------------------------------------------
+/* ---- 16  construct ------------------------------------------------------------------------------
  *
  * A container is built from within, by the process that will be its PID 1, in the order in which
  * each step can still be done. Any failure is a death.
@@ -4756,7 +4881,7 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 	_exit(0);
 }
 
-/* ---- 16  relay ----------------------------------------------------------------------------------
+/* ---- 17  relay ----------------------------------------------------------------------------------
  *
  * For a workload that takes no socket from its supervisor: a process beside it connects to the
  * workload on the loopback of the container, accepts a client of a port of the device, and splices
@@ -4920,7 +5045,7 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 	}
 }
 
-/* ---- 17  inside ---------------------------------------------------------------------------------
+/* ---- 18  inside ---------------------------------------------------------------------------------
  *
  * PID 1 of a container starts the workload, and stays: it reaps, forwards signals, executes what
  * the supervisor asks beside the workload, and ends as that does.
@@ -5217,7 +5342,7 @@ static int container_start(const struct container *c, const struct supply *suppl
 	return parent < 0 ? parent : 0;
 }
 
-/* ---- 18  links ----------------------------------------------------------------------------------
+/* ---- 19  links ----------------------------------------------------------------------------------
  *
  * The network of the device itself, and the names of all containers.
  */
@@ -5277,7 +5402,7 @@ static void links_clear(void) {
 	close(fd);
 }
 
-/* ---- 19  boot -----------------------------------------------------------------------------------
+/* ---- 20  boot -----------------------------------------------------------------------------------
  *
  * Makes a place where containers can be supervised: of a device that has nothing but a kernel, or
  * of a corner of a laptop, in a mount namespace of our own that vanishes with us. What a device
@@ -5704,7 +5829,7 @@ static void clear_up(void) {
 	}
 }
 
-/* ---- 20  ask ------------------------------------------------------------------------------------
+/* ---- 21  ask ------------------------------------------------------------------------------------
  *
  * What the command line prints, and what it asks: a request that is sent to the supervisor, and
  * answered packet by packet.
@@ -6134,7 +6259,7 @@ static int ask_exec(char **argv) {
 	return code;
 }
 
-/* ---- 21  show -----------------------------------------------------------------------------------
+/* ---- 22  show -----------------------------------------------------------------------------------
  *
  * What `launcher net` shows, found out by a child of the supervisor: it may take a while. Such a
  * child speaks to the client itself.
@@ -6274,21 +6399,20 @@ static int show_start(int client, const int *spaces, const struct traffic *traff
 	answer_end(0, "");
 }
 
-/* ---- 22  policy ---------------------------------------------------------------------------------
+/* ---- 23  policy ---------------------------------------------------------------------------------
  *
  * What the policy says, in its own words, and what of that this kernel gives: found out by trying
  * or, of another kernel, from its configuration.
  */
 
-/* Names the policy: the hash of its text and of the keys that came from elsewhere. */
+/* Names the policy: the digest of its text; with keys from elsewhere, of that and each of them. */
 static const char *policy_digest(char to[2 * DIGEST_SIZE + 1]) {
-	blake2s_state state;
-	uint8_t digest[DIGEST_SIZE];
-	blake2s_init(&state, DIGEST_SIZE);
-	blake2s_update(&state, (const uint8_t *)policy_text, policy_size);
-	for (const char *const *key = more_keys; *key; key++)
-		blake2s_update(&state, (const uint8_t *)*key, strlen(*key));
-	blake2s_final(&state, digest, DIGEST_SIZE);
+	uint8_t digest[DIGEST_SIZE + 64];
+	digest_make(digest, policy_text, policy_size);
+	for (const char *const *key = more_keys; *key; key++) {
+		size_t n = format((char *)digest + DIGEST_SIZE, 64, "%s", *key);
+		digest_make(digest, digest, DIGEST_SIZE + n);
+	}
 	return hex(to, digest, DIGEST_SIZE);
 }
 
@@ -6475,7 +6599,7 @@ static int ask_check(char **argv) {
 	return !!checked.missing;
 }
 
-/* ---- 23  verbs ----------------------------------------------------------------------------------
+/* ---- 24  verbs ----------------------------------------------------------------------------------
  *
  * The command line. One row of `verbs` is all that there is to say about a verb; those that ask
  * nobody do their work here.
@@ -6620,10 +6744,9 @@ static int ask_inspect(char **argv) {
 	print_member("file", argv[0], NO);
 	print_key("signer");
 	print_signer(&image);
-	print_member("digest", image.chunk_hash ? hex(digest, image.digest, DIGEST_SIZE) : "none",
-		     NO);
+	print_member("digest", image.digests ? hex(digest, image.digest, DIGEST_SIZE) : "none", NO);
 	const struct header_key *k = header_keys, *end = k + LEN(header_keys);
-	for (; k < end && image.chunk_hash; k++) {
+	for (; k < end && image.digests; k++) {
 		int is_list = option('j') && k->most > 1, n = 0;
 		if (is_list) print_key(k->name);
 		print(is_list ? "[" : "");
@@ -6799,7 +6922,7 @@ static int ask(int argc, char **argv) {
 	return v->run ? v->run(argv) : strcmp(v->name, "help") ? completion() : help();
 }
 
-/* ---- 24  save -----------------------------------------------------------------------------------
+/* ---- 25  save -----------------------------------------------------------------------------------
  *
  * The root of a running container, as it is now, becomes a tar: what was written to it, too. A
  * child of the supervisor walks it. The tree is somebody else's, and may change under it: names are
@@ -7029,7 +7152,7 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 #pragma GCC poison die exit _exit
 
-/* ---- 25  instance -------------------------------------------------------------------------------
+/* ---- 26  instance -------------------------------------------------------------------------------
  *
  * What a container is doing, and has. An event is looked up in the row of the state, and the action
  * found there answers with the next state. Actions never wait: a child's end, its last words and
@@ -7302,7 +7425,7 @@ static const struct instance *waits_for(const struct instance *i) {
 	return i->root->unpacker;                             /* of the image that both share */
 }
 
-/* ---- 26  actions --------------------------------------------------------------------------------
+/* ---- 27  actions --------------------------------------------------------------------------------
  *
  * What happens to an instance; each action returns the state that comes next.
  */
@@ -7670,7 +7793,7 @@ static void happen(struct instance *i, enum event event) {
 	record(i, state_names[next], next == IS_UP ? "" : i->note, i->since);
 }
 
-/* ---- 27  watch ----------------------------------------------------------------------------------
+/* ---- 28  watch ----------------------------------------------------------------------------------
  *
  * What is seen of a container becomes an event: its report and output, what it says of itself, what
  * its health command says of it, its end, and time. Then what can start is started.
@@ -7901,7 +8024,7 @@ static int next_due(u64 next) {
 	return !next ? -1 : next <= time ? 0 : next - time > INT_MAX ? INT_MAX : (int)(next - time);
 }
 
-/* ---- 28  control --------------------------------------------------------------------------------
+/* ---- 29  control --------------------------------------------------------------------------------
  *
  * The socket that `launcher ps` and its like talk to. A client sends one request and gets packets
  * until REPLY_END. It is served as far as its socket takes it and goes on when there is room, so a
@@ -8213,7 +8336,7 @@ static void serve_clients(void) {
 		if (c->fd && c->kind) requests[c->kind].serve(c);
 }
 
-/* ---- 29  loop -----------------------------------------------------------------------------------
+/* ---- 30  loop -----------------------------------------------------------------------------------
  *
  * Wait, look up, call. Nothing here blocks but epoll_wait, and that has no time-out unless one is
  * due: an idle launcher does not wake up.

@@ -68,7 +68,7 @@ files() {
 
 # The headers of the libraries that launcher.c includes, for those who compile it themselves.
 # shellcheck disable=SC2034
-includes='-isystem out/src/lz4/lib -isystem out/src/libb2/src -isystem out/src/signify-openbsd'
+includes='-isystem out/src/lz4/lib -isystem out/src/signify-openbsd'
 
 # make_command [VARIABLE=VALUE...]: the Makefile's own command for launcher.o on this machine,
 # without the names of files

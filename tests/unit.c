@@ -504,8 +504,56 @@ static void test_tree_empty(void)
 	check(!faccessat(AT_FDCWD, "/tmp", F_OK, 0), "and follows no link");
 }
 
-/* -- tar -- */
+/* -- digest -- */
 
+/* What b3sum says of so many bytes that count to 250, again and again. */
+static void test_digest(void)
+{
+	static const struct {
+		size_t size;
+		const char *digest;
+	} cases[] = {
+		{ 0, "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262" },
+		{ 1, "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213" },
+		{ 63, "e9bc37a594daad83be9470df7f7b3798297c3d834ce80ba85d6e207627b7db7b" },
+		{ 64, "4eed7141ea4a5cd4b788606bd23f46e212af9cacebacdc7d1f4c6dc7f2511b98" },
+		{ 65, "de1e5fa0be70df6d2be8fffd0e99ceaa8eb6e8c93a63f2d8d1c30ecb6b263dee" },
+		{ 128, "f17e570564b26578c33bb7f44643f539624b05df1a76c81f30acd548c44b45ef" },
+		{ 1023, "10108970eeda3eb932baac1428c7a2163b0e924c9a9e25b35bba72b28f70bd11" },
+		{ 1024, "42214739f095a406f3fc83deb889744ac00df831c10daa55189b5d121c855af7" },
+		{ 1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444" },
+		{ 2048, "e776b6028c7cd22a4d0ba182a8bf62205d2ef576467e838ed6f2529b85fba24a" },
+		{ 2049, "5f4d72f40d7a5f82b15ca2b2e44b1de3c2ef86c426c95c1af0b6879522563030" },
+		{ 3072, "b98cb0ff3623be03326b373de6b9095218513e64f1ee2edd2525c7ad1e5cffd2" },
+		{ 3073, "7124b49501012f81cc7f11ca069ec9226cecb8a2c850cfe644e327d22d3e1cd3" },
+		{ 4096, "015094013f57a5277b59d8475c0501042c0b642e531b0a1c8f58d2163229e969" },
+		{ 4097, "9b4052b38f1c5fc8b1f9ff7ac7b27cd242487b3d890d15c96a1c25b8aa0fb995" },
+		{ 5121, "628bd2cb2004694adaab7bbd778a25df25c47b9d4155a55f8fbd79f2fe154cff" },
+		{ 7168, "61da957ec2499a95d6b8023e2b0e604ec7f6b50e80a9678b89d2628e99ada77a" },
+		{ 8193, "bab6c09cb8ce8cf459261398d2e7aef35700bf488116ceb94a36d0f5f1b7bc3b" },
+		{ 65536, "68d647e619a930e7b1082f74f334b0c65a315725569bdc123f0ee11881717bfe" },
+		{ 65537, "7c99f9840a73dfcb6e5bfe4ff6d1558acab7e015640790c26411818bdbe17eca" },
+		{ 1000000, "5e82c663d164c54e4fcdfcd70e3ca464662228bdbad45cce2e0c2bff999064ef" },
+		{ 1048576, "74cb441fd087764ca9c3694da742ebe30cbeb3060a17009ca81825c7a8d10343" },
+	};
+	static uint8_t bytes[DIGESTED_MAX];
+	uint8_t digest[DIGEST_SIZE], fast[LANES][DIGEST_SIZE], plain[LANES][DIGEST_SIZE];
+	char text[2 * DIGEST_SIZE + 1];
+
+	for (size_t i = 0; i < sizeof bytes; i++)
+		bytes[i] = i % 251;
+	for (int n = 0; n < LEN(cases); n++) {
+		digest_make(digest, bytes, cases[n].size);
+		check_string(hex(text, digest, DIGEST_SIZE), cases[n].digest, "digest_make");
+	}
+	for (size_t n = 1; n <= LANES; n++) {
+		blake3_fast(fast[0], bytes, n, BLAKE3_LEAF, 7, LEAF_END);
+		blake3_plain(plain[0], bytes, n, BLAKE3_LEAF, 7, LEAF_END);
+		check_number(memcmp(fast, plain, n * DIGEST_SIZE), 0, "a CPU without vectors");
+	}
+}
+
+/* -- tar -- */
 
 static void test_tar_number(void)
 {
@@ -2438,6 +2486,7 @@ int main(void)
 	test_ring();
 	test_ring_show();
 	test_paths();
+	test_digest();
 	test_long_names();
 	test_files();
 	test_tree_empty();
