@@ -1072,7 +1072,7 @@ static void log_line(const char *who, const char *s, size_t n) {
 }
 
 /* Text that is used at once: what `say` and its like are given may not be in here itself. */
-static char scratch[PATH_MAX + 64];
+static IN_PAGES char scratch[PATH_MAX + 64];
 #define words(...) (format(scratch, sizeof scratch, __VA_ARGS__), scratch)
 
 static __attribute__((format(__printf__, 1, 2))) void say(const char *f, ...) {
@@ -5327,6 +5327,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	/* What has built it, it needs no more; a process in it begins with zeros there. */
 	memory_advise(&filter, sizeof filter, MADV_DONTNEED);
 	memory_advise(&paths, sizeof paths, MADV_DONTNEED);
+	memory_advise(scratch, sizeof scratch, MADV_DONTNEED);
 	void *below = (void *)((uintptr_t)&all - STACK_USED -
 			       4096); /* what is called now is above */
 	memory_advise(below, STACK_USED, MADV_DONTNEED);
@@ -6141,7 +6142,7 @@ static int pass_on(int from) {
 static struct { /* what was typed, and is not taken yet: a program may be slow to read */
 	char bytes[4096];
 	size_t n;
-} typed;
+} IN_PAGES typed;
 
 /* Takes in what is typed, and hands on what the terminal takes. Returns 0 at its end. */
 static int type(int terminal) {
