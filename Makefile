@@ -31,7 +31,7 @@ WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wold-style-defini
 override CFLAGS   += -std=gnu11 -fPIE -ffunction-sections -fdata-sections -fno-unwind-tables \
                      -fno-asynchronous-unwind-tables -fstack-protector-strong \
                      -ffile-prefix-map=$(CURDIR)=.
-override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/libb2/src -isystem out/src/signify-openbsd \
+override CPPFLAGS += -isystem out/src/lz4/lib -isystem out/src/signify-openbsd \
                      -DBOARD_H='"board/$(BOARD)/board.h"' -DCONFIG_H='"$(abspath $(CONFIG))"' \
                      $(if $(FAULTS),-DFAULTS=1) -DKEYS='$(foreach k,$(KEYS),"$(lastword $(file <$k))",)' \
                      -DEMBED='$(foreach i,$(EMBED),EMBEDDED("$(notdir $i)", "$(abspath $i)"))'
@@ -48,15 +48,13 @@ all: $(O)/launcher
 $(O)/launcher: $(O)/launcher.o $(O)/lib
 	$(CCMUSL) $(CFLAGS) $(LDFLAGS) -o $@ $< $(O)/lib/*.o
 
-# What no compiler folds of the rules of the policy runs here: the first part of the program.
-$(O)/policy: launcher.c $(CONFIG) $(wildcard board/$(BOARD)/board.h) $(O)/flags $(O)/lib
-	{ sed '/^\/\* ==== Part II/,$$d' launcher.c; echo '#include <err.h>'; echo 'int main(void) {'; \
-	  echo 'rules(); if (refused) errx(1, "%s", refused);'; \
-	  echo 'const char *whose, *wrong = networks_wrong(&whose); if (wrong) errx(1, "%s: %s", whose, wrong); }'; } | \
-		gcc $(CPPFLAGS) -UEMBED -DEMBED= -DNATIVE -I. -O1 -std=gnu11 -w -x c -o $@ -
-	$@ || { rm $@; false; }
+# What no compiler folds of the rules of the policy runs here, with the first part of the program.
+$(O)/needs: board/policy.c launcher.c $(CONFIG) $(wildcard board/$(BOARD)/board.h) $(O)/flags $(O)/lib
+	sed '/^\/\* ==== Part II/,$$d' launcher.c >$(O)/words.h
+	gcc $(CPPFLAGS) -UEMBED -DEMBED= -DNATIVE -I. -I$(O) -O1 -std=gnu11 -w -o $(O)/policy board/policy.c
+	$(O)/policy >$@
 
-$(O)/launcher.o: launcher.c $(O)/flags $(O)/policy $(O)/lib $(EMBED)
+$(O)/launcher.o: launcher.c $(O)/flags $(O)/needs $(O)/lib $(EMBED)
 	$(CCMUSL) $(CPPFLAGS) $(CFLAGS) $(WARNINGS) -MMD -c -o $@ $<
 
 $(O)/lib: images/libraries images/source $(O)/flags $(MUSL)
