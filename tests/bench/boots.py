@@ -28,8 +28,8 @@ NOTES = (
     'QEMU counts instructions: each takes 1 ns, so a boot repeats, and caches, memory and other CPUs do not count. The floor is',
     '`tests/bench/init.c`, which checks nothing; with the digest it reads each byte as the launcher does before it uses any.',
     'The containers of busybox have neither users of their own nor a filter of system calls, and keep all capabilities; those of',
-    'crun have no filter. None of the peers checks the image. systemd is left out: it would boot a root of its own, of Debian\'s, which',
-    'compares with none of these initramfs.')
+    'crun have no filter. systemd has no units but the two that this takes, none of Debian\'s; its container has users of its own,',
+    'no capability and a filter, but all devices can be seen. None of the peers checks the image.')
 
 # Busybox: what is the same for all of its rows, and what has the image unpacked and the container started.
 RC = """#!/bin/sh
@@ -64,6 +64,40 @@ exec crun --cgroup-manager=cgroupfs run --no-pivot -b /bundle first
 """
 
 
+# systemd: no units but these; the container has what it gives without a root of its own distribution.
+UNPACK = """[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'mkdir -p /run/root && mount -t tmpfs -o mode=755 tmpfs /run/root && \\
+lz4 -dc /images/bench.img | tar -x -C /run/root && mount -o remount,ro /run/root'
+"""
+FIRST = """[Unit]
+DefaultDependencies=no
+Requires=unpack.service
+After=unpack.service
+[Service]
+ExecStart=/bin/first
+RootDirectory=/run/root
+MountAPIVFS=yes
+PrivateNetwork=yes
+PrivateIPC=yes
+PrivateUsers=yes
+ProtectHostname=yes
+ProtectProc=invisible
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+SystemCallFilter=@system-service
+DevicePolicy=closed
+DeviceAllow=/dev/kmsg w
+MemoryMax=16M
+TasksMax=8
+CPUQuota=100%
+"""
+
+
 def bundle():
     """What crun is told: the row of boots.h in its words, as far as it has them."""
     kmsg = {'path': '/dev/kmsg', 'type': 'c', 'major': 1, 'minor': 11, 'fileMode': 0o666}
@@ -90,7 +124,7 @@ def bundle():
 
 def packages(arch, *names):
     """The files of Debian's packages of that architecture, with what they need."""
-    root = f'{PLACE}/debian-{arch}'
+    root = '-'.join([f'{PLACE}/debian', arch, *names])
     if not os.path.exists(root):
         archives = os.path.abspath(root + '.archives')
         os.makedirs(archives + '/partial', exist_ok=True)
@@ -108,7 +142,7 @@ def libraries(debian, program, found):
     said = output('readelf', '-ld', f'{debian}/{program}')
     loader = re.findall(r'interpreter: /(.*)\]', said)
     for name in loader + re.findall(r'NEEDED.*\[(.*)\]', said):
-        paths = [name] if name in loader else [os.path.relpath(path, debian) for pattern in ('lib/*/', 'usr/lib/*/')
+        paths = [name] if name in loader else [os.path.relpath(path, debian) for pattern in ('lib/*/', 'usr/lib/*/', 'usr/lib/*/systemd/')
                                                for path in glob.glob(f'{debian}/{pattern}{name}')]
         for path in paths[:1]:
             if path not in found:
@@ -158,11 +192,12 @@ class Board:
         make('BOARD=' + name, 'O=' + self.out, 'CONFIG=tests/bench/boots.h', self.out + '/launcher')
         with open(self.out + '/flags') as file:
             compiler = file.read().split()[0]
-        libraries_of_ours = [f'{self.out}/lib/{name}.o' for name in ('lz4', 'blake2b-ref', 'blake2s-ref')]
-        for program, more in ('first', ()), ('init', libraries_of_ours):
+        run('sh', '-c', f"sed -n '/^.. ---- 5  digest/,/^.. ---- 6/{{/---- 6/!p}}' launcher.c >{self.out}/digest.h")
+        for program, more in ('first', ()), ('init', (f'{self.out}/lib/lz4.o',)):
             run(compiler, '-std=gnu11', '-O2', '-s', '-Wall', '-Wextra', '-Werror', '-isystem', 'out/src/lz4/lib',
-                '-isystem', 'out/src/libb2/src', '-o', f'{self.out}/{program}', f'tests/bench/{program}.c', *more)
+                '-isystem', self.out, '-o', f'{self.out}/{program}', f'tests/bench/{program}.c', *more)
         self.debian = packages(self.debian_arch, 'busybox-static', 'crun', 'lz4')
+        self.systemd = packages(self.debian_arch, 'systemd')
         self.pack()
 
     def pack(self):
@@ -204,6 +239,21 @@ class Board:
         tree.write('bundle/config.json', bundle())
         return tree
 
+    def with_systemd(self):
+        tree = Tree(self.name, 'systemd')
+        tree.put(self.image, 'images/bench.img')
+        tree.put(self.debian + '/bin/busybox', 'bin/busybox')
+        for applet in 'sh', 'mount', 'mkdir', 'tar':
+            tree.link('busybox', 'bin/' + applet)
+        for debian, program in (self.debian, 'usr/bin/lz4'), (self.systemd, 'lib/systemd/systemd'):
+            for file in program, *libraries(debian, program, set()):
+                tree.put(f'{debian}/{file}', file)
+        tree.link('lib/systemd/systemd', 'init')
+        tree.write('etc/systemd/system/default.target', '[Unit]\nWants=first.service\n')
+        tree.write('etc/systemd/system/unpack.service', UNPACK)
+        tree.write('etc/systemd/system/first.service', FIRST)
+        return tree
+
     def contestants(self):
         """Name -> initramfs, and words on the kernel's command line."""
         only = self.tree('only', 'init')
@@ -216,6 +266,7 @@ class Board:
             'launcher, image without a header': (self.tree('plain', 'launcher', self.out + '/bench.tar.lz4').pack(), ''),
             'busybox init: lz4 | tar, unshare, chroot': (self.busybox('chroot', CHROOT, 'lz4').pack(), ''),
             'busybox init: lz4 | tar, crun': (self.busybox('crun', CRUN, 'lz4', 'crun').pack(), ''),
+            'systemd: lz4 | tar, a service with that root': (self.with_systemd().pack(), 'systemd.show_status=no'),
             'init that executes the workload, and no more': (only.pack(), '-- only'),
         }
 
