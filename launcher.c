@@ -6874,7 +6874,7 @@ static int number_of(const char *s, int is_signal) {
 static int ask_other(enum request_kind kind, char **argv) {
 	static struct request r;
 	const char *value = option_values[kind == ASK_KILL ? 's' & 31 : 'n' & 31];
-	r.kind = kind;
+	r.kind = kind == ASK_PS && option('j') ? ASK_STATS : kind; /* all that is known of them */
 	r.follow = option('f');
 	r.number = kind == ASK_KILL ? SIGTERM : -1;
 	if (value && (r.number = number_of(value, kind == ASK_KILL)) < 0)
@@ -8070,7 +8070,8 @@ static void client_refuse(struct client *c, int code, const char *sentence) {
 	if (c->fd) client_drop(c);
 }
 
-static void row_fill(struct row *r, const struct instance *i) {
+/* counts: how many of them are wanted; each is a file to read. */
+static void row_fill(struct row *r, const struct instance *i, int counts) {
 	const struct instance *waits = i->state == IS_WAITING ? waits_for(i) : NULL;
 	u64 left = i->deadline > now() ? (i->deadline - now() + 999) / 1000 : 0;
 	format(r->name, sizeof r->name, "%s", i->row->name);
@@ -8078,7 +8079,7 @@ static void row_fill(struct row *r, const struct instance *i) {
 	r->pid = (u64)i->task.pid;
 	r->restarts = i->restarts;
 	r->up = i->state == IS_UP ? now() - i->since : 0;
-	for (int k = 0; k < NSTATS; k++)
+	for (int k = 0; k < counts; k++)
 		r->stats[k] = i->state == IS_DONE ? 0 : cgroup_stat(i->row->name, (enum count)k);
 	if (waits)
 		format(r->note, sizeof r->note, "waits for %s", waits->row->name);
@@ -8093,7 +8094,8 @@ static void row_fill(struct row *r, const struct instance *i) {
 static void serve_ps(struct client *c) {
 	struct reply reply = { .kind = REPLY_ROW };
 	for (; c->index < NCONTAINERS; c->index++) {
-		row_fill(&reply.row, &instances[c->index]);
+		row_fill(&reply.row, &instances[c->index],
+			 c->kind == ASK_PS ? STAT_MEMORY + 1 : NSTATS);
 		if (!client_send(c, &reply, sizeof reply.row)) return;
 	}
 	client_end(c, 0, "");
