@@ -213,7 +213,7 @@ static void fuzz_header(const uint8_t *bytes, size_t size)
 		int failed = take(&image, bytes, size, anyone);
 		if (!failed && !anyone && !m->trusted)
 			broken("taken without a signature");
-		if (failed || !m->chunk_hash)
+		if (failed || !m->digests)
 			continue;
 		u64 last = 0;
 		for (unsigned i = 1; i <= m->nshards; last = m->shards[i++])
