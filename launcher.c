@@ -1271,10 +1271,11 @@ static void tree_empty(int fd) {
  * in a lane of the vectors of the CPU; so are four pairs of digests, on the way to the root.
  */
 
-enum { DIGEST_SIZE = 32, DIGESTED_MAX = 1 << 20, LANES = 4, BLAKE3_BLOCK = 64, BLAKE3_LEAF = 1024 };
-enum { LEAF_START = 1, LEAF_END = 2, PARENT = 4, ROOT = 8 }; /* what a block is */
+enum { DIGEST_SIZE = 32, DIGESTED_MAX = 1 << 20 };
+enum { BLAKE3_LANES = 4, BLAKE3_BLOCK = 64, BLAKE3_LEAF = 1024 };
+enum { BLAKE3_START = 1, BLAKE3_END = 2, BLAKE3_PARENT = 4, BLAKE3_ROOT = 8 }; /* what a block is */
 
-typedef __attribute__((vector_size(4 * LANES))) uint32_t lanes;
+typedef __attribute__((vector_size(4 * BLAKE3_LANES))) uint32_t lanes;
 
 static const uint32_t blake3_start[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 					  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
@@ -1311,7 +1312,7 @@ INLINED void mix(lanes *a, lanes *b, lanes *c, lanes *d, lanes x, lanes y) {
 	*b = *b >> 7 | *b << 25;
 }
 
-/* Mixes a block into the state h. v: what of it is the same for all blocks, and what is not. */
+/* Mixes the block m into the state h. v: in its second half, what is known of the block. */
 INLINED void blake3_block(lanes h[8], lanes v[16], const lanes m[16]) {
 	memcpy(v, h, 8 * sizeof *h);
 	for (int round = 0; round < LEN(blake3_order); round++) {
@@ -1329,18 +1330,18 @@ INLINED void blake3_block(lanes h[8], lanes v[16], const lanes m[16]) {
 }
 
 /*
- * Hashes n inputs, LANES at most, of `size` bytes each, one behind the other; what is behind the
- * last one, up to a whole block, is zeros. leaf: the number of the first. last: its last block.
+ * Hashes n inputs, BLAKE3_LANES at most, of `size` bytes each, one behind the other; behind the
+ * last one are zeros, up to a whole block. leaf: the number of the first. last: its last block.
  */
 INLINED void blake3_lanes(uint8_t *to, const uint8_t *from, size_t n, size_t size, size_t leaf,
 			  unsigned last) {
 	const lanes none = { 0 }, one = { 0, 1, 2, 3 };
 	lanes h[8], v[16], m[16];
-	size_t next[LANES] = { 0 }; /* a lane without an input has that of the first */
+	size_t next[BLAKE3_LANES] = { 0 }; /* a lane without an input has that of the first */
 	for (size_t lane = 1; lane < n; lane++) next[lane] = lane * size;
 	for (int i = 0; i < 8; i++) h[i] = none + blake3_start[i];
 	for (size_t at = 0; !at || at < size; at += BLAKE3_BLOCK) {
-		unsigned is = (at || last & PARENT ? 0 : LEAF_START) |
+		unsigned is = (at || last & BLAKE3_PARENT ? 0 : BLAKE3_START) |
 			      (at + BLAKE3_BLOCK < size ? 0 : last);
 		for (int i = 0; i < 16; i++, from += 4) {
 			m[i][0] = le32(from);
@@ -1349,7 +1350,7 @@ INLINED void blake3_lanes(uint8_t *to, const uint8_t *from, size_t n, size_t siz
 			m[i][3] = le32(from + next[3]);
 		}
 		for (int i = 0; i < 4; i++) v[8 + i] = none + blake3_start[i];
-		v[12] = last & PARENT ? none : one + (uint32_t)leaf;
+		v[12] = last & BLAKE3_PARENT ? none : one + (uint32_t)leaf;
 		v[13] = none;
 		v[14] = none + (uint32_t)min(size - at, BLAKE3_BLOCK);
 		v[15] = none + is;
@@ -1378,15 +1379,15 @@ static void digest_make(uint8_t to[DIGEST_SIZE], const void *bytes, size_t size)
 	uint8_t tail[BLAKE3_LEAF] = { 0 };
 	size_t whole = size ? (size - 1) / BLAKE3_LEAF : 0, rest = size - whole * BLAKE3_LEAF, n;
 	hash = HAS_VECTORS ? blake3_fast : blake3_plain;
-	for (n = 0; n < whole; n += LANES)
-		hash(nodes[n], from + n * BLAKE3_LEAF, min(whole - n, LANES), BLAKE3_LEAF, n,
-		     LEAF_END);
+	for (n = 0; n < whole; n += BLAKE3_LANES)
+		hash(nodes[n], from + n * BLAKE3_LEAF, min(whole - n, BLAKE3_LANES), BLAKE3_LEAF, n,
+		     BLAKE3_END);
 	memcpy(tail, from + whole * BLAKE3_LEAF, rest);
-	hash(nodes[whole], tail, 1, rest, whole, whole ? LEAF_END : LEAF_END | ROOT);
+	hash(nodes[whole], tail, 1, rest, whole, whole ? BLAKE3_END : BLAKE3_END | BLAKE3_ROOT);
 	for (n = whole + 1; n > 1; n -= n / 2) {
-		for (size_t i = 0; i < n / 2; i += LANES)
-			hash(nodes[i], nodes[2 * i], min(n / 2 - i, LANES), 2 * DIGEST_SIZE, 0,
-			     n > 2 ? PARENT : PARENT | ROOT);
+		for (size_t i = 0; i < n / 2; i += BLAKE3_LANES)
+			hash(nodes[i], nodes[2 * i], min(n / 2 - i, BLAKE3_LANES), 2 * DIGEST_SIZE,
+			     0, n > 2 ? BLAKE3_PARENT : BLAKE3_PARENT | BLAKE3_ROOT);
 		if (n % 2) memcpy(nodes[n / 2], nodes[n - 1], DIGEST_SIZE);
 	}
 	memcpy(to, nodes[0], DIGEST_SIZE);

@@ -537,7 +537,7 @@ static void test_digest(void)
 		{ 1048576, "74cb441fd087764ca9c3694da742ebe30cbeb3060a17009ca81825c7a8d10343" },
 	};
 	static uint8_t bytes[DIGESTED_MAX];
-	uint8_t digest[DIGEST_SIZE], fast[LANES][DIGEST_SIZE], plain[LANES][DIGEST_SIZE];
+	uint8_t digest[DIGEST_SIZE], fast[BLAKE3_LANES][DIGEST_SIZE], plain[BLAKE3_LANES][DIGEST_SIZE];
 	char text[2 * DIGEST_SIZE + 1];
 
 	for (size_t i = 0; i < sizeof bytes; i++)
@@ -546,9 +546,9 @@ static void test_digest(void)
 		digest_make(digest, bytes, cases[n].size);
 		check_string(hex(text, digest, DIGEST_SIZE), cases[n].digest, "digest_make");
 	}
-	for (size_t n = 1; n <= LANES; n++) {
-		blake3_fast(fast[0], bytes, n, BLAKE3_LEAF, 7, LEAF_END);
-		blake3_plain(plain[0], bytes, n, BLAKE3_LEAF, 7, LEAF_END);
+	for (size_t n = 1; n <= BLAKE3_LANES; n++) {
+		blake3_fast(fast[0], bytes, n, BLAKE3_LEAF, 7, BLAKE3_END);
+		blake3_plain(plain[0], bytes, n, BLAKE3_LEAF, 7, BLAKE3_END);
 		check_number(memcmp(fast, plain, n * DIGEST_SIZE), 0, "a CPU without vectors");
 	}
 }
