@@ -937,6 +937,22 @@ static void text_pad(struct text *t, const char *s, size_t n, int width, char fi
 		*t->at++ = i >= from && i - from < n ? s[i - from] : fill;
 }
 
+/* A link that is not trusted: the number of an error that no kernel returns. */
+enum { EDISTRUST = ENOTNAM };
+
+/* As strerror(3); that of musl does not know all errors of Linux. */
+static const char *error_text(int error) {
+	static char number[] = "error 000";
+	const char *text = strerror(error);
+	if (error == EDISTRUST)
+		return "a symbolic link on the way could be made by somebody else than root";
+	if (strcmp(text, strerror(INT_MAX)) != 0) return text;
+	for (char *p = number + sizeof number - 2; *p != ' '; error /= 10)
+		*p-- = (char)('0' + error % 10);
+	return number;
+}
+#define strerror error_text
+
 /* The conversions d u x lld llu llx s c m and %, with - or 0 and a width, and %.*s. */
 static void text_va(struct text *t, const char *f, va_list ap) {
 	for (; *f; f++) {
@@ -1135,7 +1151,10 @@ static void ring_show(struct ring *r, const char *who) {
  *
  * Small files are read and written whole. A path below a directory that somebody else filled is
  * walked one name at a time and follows no link (CVE-2015-1335, CVE-2021-30465, CVE-2025-31133).
+ * A path of the policy follows links, but for those that a container could have made.
  */
+
+static const char *data_path = BOARD_DATA; /* the directory of what containers keep */
 
 /* The directory part of a path; like all `words`, to be used at once. */
 static const char *parent_of(const char *path) {
@@ -1185,6 +1204,93 @@ static int path_mkdir(int dir, const char *path) {
 	int fd = path_open(dir, path, O_PATH | O_CREAT);
 	if (fd >= 0) close(fd);
 	return fd < 0 && fd != -ELOOP ? fd : 0;
+}
+
+static int is_same(const struct stat *a, const struct stat *b) {
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Are all names in that directory made by root, as far as its owner and mode tell? */
+static int dir_of_root(const struct stat *dir) {
+	struct stat data;
+	return !dir->st_uid && !(dir->st_mode & 022) &&
+	       (stat(data_path, &data) || !is_same(dir, &data));
+}
+
+enum { LINKS_MAX = 40 }; /* as in the kernel */
+
+/*
+ * Opens a path of the policy, with O_PATH, one name at a time. It follows links of root's, and none
+ * behind a directory that is not safe. Names that are exchanged meanwhile change nothing.
+ */
+static int path_walk(const char *path, int (*is_safe)(const struct stat *dir)) {
+	char todo[PATH_MAX], link[PATH_MAX], name[NAME_MAX + 1];
+	int fd = AT_FDCWD, safe = *path == '/', links = 0, error = 0;
+	struct stat st;
+	char *p = todo;
+	if (format(todo, sizeof todo, "%s", path) < strlen(path)) return -ENAMETOOLONG;
+	while (*p && !error) {
+		size_t n = *p == '/' ? 1 : strcspn(p, "/"); /* a / is here only where one begins */
+		size_t fits = format(name, sizeof name, "%.*s", (int)n, p);
+		p += n + strspn(p + n, "/");
+		int next = openat(fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (next < 0 || fstat(next, &st)) {
+			error = errno;
+		} else if (fits < n) {
+			error = ENAMETOOLONG;
+		} else if (!safe && (S_ISLNK(st.st_mode) || !strcmp(name, ".."))) {
+			error = EDISTRUST;
+		} else if (S_ISLNK(st.st_mode)) {
+			ssize_t got = readlinkat(next, "", link, sizeof link);
+			size_t left = strlen(p) + 1, whole = got + 1 + left;
+			error = got < 0 ? errno : whole > sizeof todo ? ENAMETOOLONG : 0;
+			if (st.st_uid || ++links > LINKS_MAX) error = st.st_uid ? EDISTRUST : ELOOP;
+			if (!error) {
+				memmove(todo + got + 1, p, left);
+				memcpy(todo, link, got);
+				todo[got] = '/';
+				p = todo;
+			}
+		} else {
+			safe &= !S_ISDIR(st.st_mode) || is_safe(&st);
+			int above = fd;
+			fd = next;
+			next = above;
+		}
+		if (next >= 0) close(next);
+	}
+	if (error && fd >= 0) close(fd);
+	return error ? -error : fd;
+}
+
+/* The same where a row may write: its root may be that of the machine. */
+static int dir_unwritten(const struct stat *dir) {
+	int safe = dir_of_root(dir), fd;
+	struct stat st;
+	for (int row = 0; row <= NCONTAINERS; row++) {
+		const struct bind *b = (row < NCONTAINERS ? &containers[row] : &run)->binds;
+		for (; b && b->from && safe; b++) {
+			if (!(b->may & WRITE) || (fd = path_walk(b->from, dir_of_root)) < 0)
+				continue; /* or it is below another one */
+			safe = !fstat(fd, &st) && !is_same(dir, &st);
+			close(fd);
+		}
+	}
+	return safe;
+}
+
+/* Opens a path of the policy, with O_PATH; see path_walk. Most have no link at all. */
+static int path_trusted(const char *path) {
+	struct open_how plain = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	int fd = path_walks ? -1 : (int)syscall(SYS_openat2, AT_FDCWD, path, &plain, sizeof plain);
+	return fd < 0 ? path_walk(path, dir_unwritten) : fd;
+}
+
+/* Opens once more what fd is open for, and closes that. */
+static int path_reopen(int fd, int flags) {
+	int again = open(words("/proc/self/fd/%d", fd), flags | O_CLOEXEC), error = errno;
+	close(fd);
+	return again < 0 ? -error : again;
 }
 
 /* Waits until path exists, at most ms milliseconds: a disk is found some time after the boot. */
@@ -1664,7 +1770,6 @@ static int image_open(struct image *m, int fd, const uint8_t *memory, u64 size, 
 	m->memory = memory;
 	m->anyone = anyone;
 	m->device = S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode);
-	if (!m->device && !S_ISREG(st.st_mode)) return refuse(m, "not a file or device");
 	m->size = st.st_size;
 	if (!in || in == MAP_FAILED)
 		in = mmap(NULL, IN_SIZE + OUT_SIZE, PROT_READ | PROT_WRITE,
@@ -3116,8 +3221,9 @@ struct permit {
 static int device_permit(const struct device *d, struct permit *p) {
 	const dev_t named = makedev(d->major, d->minor);
 	struct stat st = { .st_mode = d->type == 'b' ? S_IFBLK : S_IFCHR, .st_rdev = named };
-	int missing = stat(d->path, &st) ? errno : 0;
+	int fd = path_trusted(d->path), missing = fd < 0 ? -fd : fstat(fd, &st) ? errno : 0;
 	const char *why = NULL;
+	if (fd >= 0) close(fd);
 	*p = (struct permit){ d->may, st.st_mode & S_IFMT, st.st_rdev };
 	if (missing && (missing != ENOENT || !d->type))
 		why = strerror(missing);
@@ -3334,7 +3440,6 @@ enum mount_kind {
 	DO_DIR,   /* a directory */
 	DO_LINK,  /* a symbolic link to `what` */
 	DO_NODE,  /* a device, with the number `flags`; its mode is 0666 if none is given */
-	DO_BIND,  /* what `what` is outside */
 	DO_SEAL,  /* what is mounted there becomes read-only */
 	DO_LOCK,  /* what is there, if it is, becomes read-only */
 	DO_HIDE,  /* what is there, if it is, is covered by something empty */
@@ -3399,6 +3504,14 @@ static int bind_on(int root, int at, int from, const char *path, unsigned long f
 	return failed;
 }
 
+/* Binds what is open at `from` over a path below the root. */
+static int mount_bind(int root, const char *path, int from, unsigned long flags) {
+	int at = path_open(root, path, O_PATH);
+	int failed = at < 0 ? at : bind_on(root, at, from, path, flags);
+	if (at >= 0) close(at);
+	return failed;
+}
+
 /*
  * Covers a directory by nothing, a file by our null device, never the image's (CVE-2025-31133). The
  * first cover of either kind is bound over the others: that has its flags, and is the same memory.
@@ -3437,10 +3550,10 @@ static int mount_name(int root, const struct mount_op *op) {
 	return failed;
 }
 
-/* Does one operation below the open root. Returns 0 or -errno; -ENXIO: nothing to bind. */
+/* Does one operation below the open root. Returns 0 or -errno. */
 static int mount_do(int root, const struct mount_op *op) {
 	const unsigned long seal = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC;
-	int failed = 0, from;
+	int failed;
 	if (op->kind == DO_DIR) return path_mkdir(root, op->at);
 	if (op->kind == DO_LINK || op->kind == DO_NODE) return mount_name(root, op);
 	int at = path_open(root, op->at, O_PATH | (op->kind == DO_MOUNT ? O_DIRECTORY : 0));
@@ -3450,11 +3563,7 @@ static int mount_do(int root, const struct mount_op *op) {
 	case DO_MOUNT: failed = mount_on(at, "none", op->what, op->flags, op->options); break;
 	case DO_SEAL: failed = mount_on(at, NULL, NULL, seal, NULL); break;
 	case DO_LOCK: failed = bind_on(root, at, at, op->at, MS_PLAIN | MS_RDONLY); break;
-	case DO_HIDE: failed = hide(root, at, op->at); break;
-	default:
-		from = open(op->what, O_PATH | O_CLOEXEC);
-		failed = from < 0 ? -ENXIO : bind_on(root, at, from, op->at, op->flags);
-		close(from);
+	default: failed = hide(root, at, op->at);
 	}
 	close(at);
 	return failed;
@@ -3874,8 +3983,7 @@ static struct {
 	int code;           /* exit status of a death */
 	int device;         /* we are PID 1 of the device: after a death nobody is left */
 	const char *images; /* directory */
-	const char *data;   /* directory of what is kept */
-	const char *disk;   /* that is mounted there, on a device */
+	const char *disk;   /* that is mounted on data_path, on a device */
 	char work[48];      /* a directory of our own; the roots are mounted in it */
 	char **argv;        /* of main; it and environ follow each other in memory */
 	size_t args_size;
@@ -3884,18 +3992,15 @@ static struct {
 	u64 began;               /* when this life did */
 	int watchdog;            /* its device, or -1 */
 	u64 patience;            /* ms after which that resets us */
-} host = { .report = -1,
-	   .code = 1,
-	   .images = BOARD_IMAGES,
-	   .data = BOARD_DATA,
-	   .work = "/run/launcher",
-	   .watchdog = -1 };
+} host = {
+	.report = -1, .code = 1, .images = BOARD_IMAGES, .work = "/run/launcher", .watchdog = -1
+};
 
 static struct { /* not in `host`, for what has no first value takes no place in the file */
-	char self[PATH_MAX];  /* this program, for the rows that have its verbs */
-	char sealed[64];      /* its read-only mount */
-	char data[PATH_MAX];  /* that directory, if it was named */
-	char image[PATH_MAX]; /* the image that is being worked on, for messages */
+	char self[PATH_MAX];                   /* this program, for the rows that have its verbs */
+	char sealed[64];                       /* its read-only mount */
+	char images[PATH_MAX], data[PATH_MAX]; /* these directories, if one was named */
+	char image[PATH_MAX];                  /* the image that is being worked on, for messages */
 } IN_PAGES paths;
 
 static void kernel_reboot(int command) {
@@ -4182,11 +4287,23 @@ static u64 root_size(const struct container *c) {
 	return size;
 }
 
+/* Is it a file, disk or flash? To open another device, or a FIFO, may do harm, or never end. */
+static int is_storage(int fd) {
+	char link[PATH_MAX] = "";
+	struct stat st;
+	if (fstat(fd, &st) || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || !S_ISCHR(st.st_mode))
+		return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode);
+	readlink(words("/sys/dev/char/%u:%u/subsystem", major(st.st_rdev), minor(st.st_rdev)), link,
+		 sizeof link - 1);
+	const char *kind = strrchr(link, '/');
+	return kind && (!strcmp(kind, "/mtd") || !strcmp(kind, "/ubi"));
+}
+
 /*
  * Opens the image of that name or path: a part of this program, a file in the directory of images,
- * or any file, disk or flash device. Never something that could block for ever.
+ * or any file, disk or flash device. typed: of a path that a person has given, links are followed.
  */
-static int image_find(struct image *m, const char *place, int anyone) {
+static int image_find(struct image *m, const char *place, int typed, int anyone) {
 	const struct embedded *e = __start_embedded;
 	int is_path = !!strchr(place, '/');
 	format(paths.image, sizeof paths.image, "%s", place);
@@ -4195,8 +4312,15 @@ static int image_find(struct image *m, const char *place, int anyone) {
 			return image_open(m, -1, (const uint8_t *)&e->bytes + e->bytes, e->size,
 					  anyone);
 	if (!is_path) format(paths.image, sizeof paths.image, "%s/%s", host.images, place);
-	int fd = open(paths.image, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? refuse(m, "%m") : image_open(m, fd, NULL, 0, anyone);
+	typed &= is_path;
+	int fd = typed ? open(paths.image, O_PATH | O_CLOEXEC) : path_trusted(paths.image);
+	if (typed && fd < 0) fd = -errno;
+	if (fd >= 0 && !is_storage(fd)) {
+		close(fd);
+		return refuse(m, "neither a file nor a disk or flash");
+	}
+	if (fd >= 0) fd = path_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? refuse(m, "%s", strerror(-fd)) : image_open(m, fd, NULL, 0, anyone);
 }
 
 static IN_PAGES struct image image; /* the one that this process works on */
@@ -4380,7 +4504,9 @@ static void mount_points(const struct container *c, int root) {
 	for (const struct data *d = c->data; d && d->name && !failed; d++)
 		failed = path_mkdir(root, d->path);
 	for (const struct bind *b = c->binds; b && b->from && !failed; b++) {
-		int is_file = !stat(b->from, &st) && !S_ISDIR(st.st_mode);
+		int from = path_trusted(b->from);
+		int is_file = from >= 0 && !fstat(from, &st) && !S_ISDIR(st.st_mode);
+		if (from >= 0) close(from);
 		failed = (is_file ? mount_file : path_mkdir)(root, b->path);
 	}
 	must(failed, "the image has no place for a mount", "");
@@ -4422,7 +4548,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	char root[PATH_MAX], says[PATH_MAX], options[96];
 	u64 size = root_size(c), page = getpagesize();
 	if (after(place, "/dev/")) path_wait(place, DEVICE_WAIT);
-	int failed = image_find(m, place, NO);
+	int failed = image_find(m, place, place == c->image, NO);
 	if (!failed) failed = image_accept(m, c);
 	if (failed) return failed;
 	u64 entries = header_number(header_value(m, "entries", NULL));
@@ -4517,15 +4643,15 @@ static void construct_devices(const struct container *c, int root) {
 /* Opens, or makes, a directory that is kept; it belongs to those users, or to others of theirs. */
 static int data_open(const char *name, uid_t uid, gid_t gid) {
 	struct stat st;
-	mkdir(host.data, 0700);
-	int top = open(host.data, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (top < 0) die("the directory %s, for what is kept: %m", host.data);
+	mkdir(data_path, 0700);
+	int top = path_trusted(data_path);
+	must(top < 0 ? top : 0, "the directory for what is kept,", data_path);
 	mkdirat(top, name, 0755); /* root's, until it is given away: a power cut may be between */
 	int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0 || fstat(dir, &st) || (!st.st_uid && fchown(dir, uid, gid)))
-		die("%s/%s: %m", host.data, name);
+		die("%s/%s: %m", data_path, name);
 	if (st.st_uid && (st.st_uid ^ uid) / IDS)
-		die("%s/%s belongs to user %u, which is none of this container's", host.data, name,
+		die("%s/%s belongs to user %u, which is none of this container's", data_path, name,
 		    st.st_uid);
 	close(top);
 	return dir;
@@ -4533,18 +4659,16 @@ static int data_open(const char *name, uid_t uid, gid_t gid) {
 
 /* What the row binds, and what is kept for it. */
 static void construct_binds(const struct container *c, int root, uid_t uid, gid_t gid) {
-	char path[32];
 	for (const struct bind *b = c->binds; b && b->from; b++) {
-		struct mount_op bind = { DO_BIND, b->path, b->from, .flags = MS_NODEV };
-		bind.flags |= b->may & WRITE ? MS_NOEXEC : MS_RDONLY;
-		int failed = mount_do(root, &bind);
-		if (failed == -ENXIO && b->may & OPTIONAL) continue;
-		must(failed == -ENXIO ? -ENOENT : failed, "binding", b->from);
+		unsigned long flags = MS_NODEV | (b->may & WRITE ? MS_NOEXEC : MS_RDONLY);
+		int from = path_trusted(b->from);
+		if (from == -ENOENT && b->may & OPTIONAL) continue;
+		must(from < 0 ? from : mount_bind(root, b->path, from, flags), "binding", b->from);
+		close(from);
 	}
 	for (const struct data *d = c->data; d && d->name; d++) {
 		int dir = data_open(d->name, uid, gid);
-		format(path, sizeof path, "/proc/self/fd/%d", dir);
-		mount_one(root, DO_BIND, d->path, path, .flags = MS_PLAIN);
+		must(mount_bind(root, d->path, dir, MS_PLAIN), "in the container:", d->path);
 		close(dir);
 	}
 }
@@ -4556,8 +4680,10 @@ static int notifies(const struct container *c) { return c->ready == NOTIFY || is
 
 /* A file of ours, in /dev/launcher. */
 static void construct_ours(int root, const char *path, const char *from) {
+	int fd = open(from, O_PATH | O_CLOEXEC);
 	mount_one(root, DO_NODE, path, .mode = S_IFREG);
-	mount_one(root, DO_BIND, path, from, .flags = MS_NODEV | MS_RDONLY);
+	must(mount_bind(root, path, fd, MS_NODEV | MS_RDONLY), "in the container:", path);
+	close(fd);
 }
 
 /* All mounts of a container below its open root. */
@@ -5598,13 +5724,13 @@ static void mount_data(void) {
 	if (!host.disk && keep && in_memory())
 		say("what %d containers keep will be forgotten: no launcher.data= is given", keep);
 	if (!host.disk) return;
-	mkdir(host.data, 0700);
+	mkdir(data_path, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
-	for (; i < LEN(types) && mount(host.disk, host.data, types[i], MS_PLAIN, NULL); i++)
+	for (; i < LEN(types) && mount(host.disk, data_path, types[i], MS_PLAIN, NULL); i++)
 		if (errno != ENODEV) failed = errno;
 	if (i == LEN(types)) {
-		say("mounting %s on %s: %s", host.disk, host.data, strerror(failed));
-		host.data = "/proc/none"; /* better not started than started without its data */
+		say("mounting %s on %s: %s", host.disk, data_path, strerror(failed));
+		data_path = "/proc/none"; /* better not started than started without its data */
 	}
 }
 
@@ -5709,7 +5835,9 @@ static int disk_read(const char *disk, struct task *task) {
 	static IN_PAGES char block[4096];
 	int parent = task_fork(task, 0, NULL);
 	if (parent) return parent < 0 ? parent : 0;
-	int fd = open(disk, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	int fd = path_trusted(disk);
+	if (fd >= 0) fd = path_reopen(fd, O_RDONLY | O_DIRECT);
+	must(fd < 0 ? fd : 0, "reading", disk);
 	if (read(fd, block, sizeof block) <= 0) die("reading %s: %m", disk);
 	_exit(0);
 }
@@ -6622,7 +6750,7 @@ static int ask_unpack(char **argv) {
 	while (n > 1 && into[n - 1] == '/') into[--n] = '\0';
 	if (format(temporary, sizeof temporary, "%s.partial", into) != n + 8)
 		die("%s: the path is too long", into);
-	if (image_find(&image, as_path(argv[0]), NO)) die("%s: %s", argv[0], image.why);
+	if (image_find(&image, as_path(argv[0]), YES, NO)) die("%s: %s", argv[0], image.why);
 	if (rmdir(into) && errno != ENOENT) die("%s: %m", into);
 	if (mkdir(temporary, 0755)) die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -6693,9 +6821,13 @@ static int ask_run(char **argv) {
 
 static int ask_up(char **argv) {
 	if (argv[0]) {
-		host.images = argv[0];
-		format(paths.data, sizeof paths.data, "%s/data", argv[0]);
-		host.data = paths.data;
+		int dir = open(argv[0], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		readlink(words("/proc/self/fd/%d", dir), paths.images, sizeof paths.images - 1);
+		if (dir < 0) die("%s: %m", argv[0]);
+		close(dir);
+		host.images = paths.images;
+		format(paths.data, sizeof paths.data, "%s/data", host.images);
+		data_path = paths.data;
 	}
 	prepare_up();
 	return SUPERVISE;
@@ -6742,7 +6874,7 @@ static void print_signer(const struct image *m) {
 static int ask_inspect(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1];
 	const char *value = NULL;
-	if (image_find(&image, as_path(argv[0]), YES)) die("%s: %s", argv[0], image.why);
+	if (image_find(&image, as_path(argv[0]), YES, YES)) die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
 	print_key("signer");
 	print_signer(&image);
@@ -6767,7 +6899,7 @@ static int ask_inspect(char **argv) {
 
 /* The image is unpacked into a place that goes away with its unpacker. */
 static int ask_verify(char **argv) {
-	int failed = image_find(&image, as_path(argv[0]), NO) || unpack(&image, -1, NULL);
+	int failed = image_find(&image, as_path(argv[0]), YES, NO) || unpack(&image, -1, NULL);
 	if (failed && !option('j')) die("%s: %s", argv[0], image.why);
 	if (option('j')) {
 		print_member("file", argv[0], NO);
