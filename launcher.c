@@ -4242,7 +4242,7 @@ static int task_wait(struct task *task, const sigset_t *signals, int kill_it, ch
  * calls, and no way out. What a hole in a parser could spoil is that place.
  */
 
-/* Where the root of an image is mounted; or, with a suffix, what is kept beside it. */
+/* Where the root of an image is mounted, or its header kept; no other file there ends so. */
 static void root_path(char path[PATH_MAX], const char *image, const char *suffix) {
 	const char *name = strrchr(image, '/');
 	format(path, PATH_MAX, "%s/%s%s", host.work, name ? name + 1 : image, suffix);
@@ -4253,7 +4253,7 @@ static void root_drop(const char *image) {
 	char path[PATH_MAX];
 	root_path(path, image, ".header");
 	unlink(path);
-	root_path(path, image, "");
+	root_path(path, image, ".root");
 	umount2(path, MNT_DETACH);
 	rmdir(path);
 }
@@ -4554,7 +4554,7 @@ static int unpack_place(const struct container *c, struct image *m, const char *
 	u64 entries = header_number(header_value(m, "entries", NULL));
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL));
 	u64 needed = m->digests ? min(unpacked + (entries + 64) * page, size) : size;
-	root_path(root, c->image, "");
+	root_path(root, c->image, ".root");
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
 	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", needed,
@@ -4740,7 +4740,7 @@ static int root_writable(const struct container *c, const char *path, int lower)
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
 static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	char path[PATH_MAX];
-	root_path(path, c->image, "");
+	root_path(path, c->image, ".root");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root >= 0 && c->root) root = root_writable(c, path, root);
