@@ -1335,10 +1335,10 @@ static int word_in(const char *words, const char *word) {
 	return 0;
 }
 
-/* Calls visit(dir, name) for each name in it until that returns non-zero, and gives that back. */
+/* Calls visit(dir, name) for each name in it until that returns non-zero; gives that, or -errno. */
 static int dir_each(int dir, int (*visit)(int dir, const char *name)) {
 	_Alignas(u64) char buf[2048];
-	ssize_t n;
+	ssize_t n = 1;
 	int stop = 0;
 	lseek(dir, 0, SEEK_SET);
 	while (!stop && (n = syscall(SYS_getdents64, dir, buf, sizeof buf)) > 0) {
@@ -1349,26 +1349,34 @@ static int dir_each(int dir, int (*visit)(int dir, const char *name)) {
 			if (strcmp(name, ".") && strcmp(name, "..")) stop = visit(dir, name);
 		}
 	}
-	return stop;
+	return n < 0 ? -errno : stop;
 }
 
-/* Removes one entry. Returns the open directory, plus one, if it has to be emptied first. */
+/* Removes an entry. Returns 0, -errno, or the open directory, plus one, that is not empty yet. */
 static int tree_remove_entry(int dir, const char *name) {
-	if (!unlinkat(dir, name, 0) || (errno != EISDIR && errno != EPERM) ||
-	    !unlinkat(dir, name, AT_REMOVEDIR) || errno != ENOTEMPTY)
-		return 0;
-	return openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) + 1;
+	if (!unlinkat(dir, name, 0) || errno == ENOENT) return 0;
+	int failed = -errno; /* EISDIR, or EPERM, of a directory */
+	if (!unlinkat(dir, name, AT_REMOVEDIR) || errno == ENOENT) return 0;
+	if (errno != ENOTEMPTY) return errno == ENOTDIR ? failed : -errno;
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd + 1;
 }
 
-/* Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack. */
-static void tree_empty(int fd) {
+/*
+ * Empties the open directory fd and closes it. Iterative, for a tree may be deeper than a stack.
+ * Returns 0, or -errno of the first entry that can't be removed.
+ */
+static int tree_empty(int fd) {
+	int child = fd < 0 ? -errno : 0;
 	for (unsigned depth = 0; fd >= 0;) {
-		int child = dir_each(fd, tree_remove_entry), next = child - 1;
-		if (!child && depth) next = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		child = dir_each(fd, tree_remove_entry);
+		int next = child > 0 ? child - 1 : child || !depth ? -1 : dir_open(fd, "..");
+		if (!child && depth && next < 0) child = -errno;
 		depth = child ? depth + 1 : depth - 1;
 		close(fd);
 		fd = next;
 	}
+	return child;
 }
 
 /* ---- 5  digest ----------------------------------------------------------------------------------
@@ -5562,11 +5570,18 @@ static void seal(void) {
 	say("a read-only mount of the launcher: %m"); /* a device does without */
 }
 
+/* Removes the directory open at fd, with all that is in it. */
+static void remove_all(int dir, const char *path, int fd) {
+	int failed = tree_empty(fd);
+	if (!failed && unlinkat(dir, path, AT_REMOVEDIR)) failed = -errno;
+	if (failed && failed != -ENOENT)
+		say("%s: what is left there can't be removed: %s", path, strerror(-failed));
+}
+
 /* Takes that mount away again, and the directory. */
 static void unseal(void) {
 	umount2(paths.sealed, MNT_DETACH);
-	tree_empty(dir_open(AT_FDCWD, host.work));
-	rmdir(host.work);
+	remove_all(AT_FDCWD, host.work, dir_open(AT_FDCWD, host.work));
 }
 
 static const struct {
@@ -5900,10 +5915,7 @@ static int remove_dead_run(int dir, const char *name) {
 	if (!number || decimal(&number, number + strlen(number), &pid) || !kill((pid_t)pid, 0))
 		return 0;
 	int full = tree_remove_entry(dir, name);
-	if (full) {
-		tree_empty(full - 1);
-		unlinkat(dir, name, AT_REMOVEDIR);
-	}
+	if (full > 0) remove_all(dir, name, full - 1);
 	return 0;
 }
 
@@ -6758,8 +6770,7 @@ static int ask_unpack(char **argv) {
 	int failed = unpack(&image, dir, &signals);
 	if (!failed && !rename(temporary, into)) return 0;
 	say("%s: %s", failed ? argv[0] : into, failed ? image.why : strerror(errno));
-	tree_empty(dir);
-	rmdir(temporary);
+	remove_all(AT_FDCWD, temporary, dir);
 	return 1;
 }
 
@@ -7253,7 +7264,10 @@ static _Noreturn void save(void) {
 		saver.changed += *p == 'd' && dir < 0;
 		if (dir < 0) continue;
 		saver.path_at = strcmp(p + 1, ".") ? format(saver.path, PATH_MAX, "%s/", p + 1) : 0;
-		dir_each(dir, save_one);
+		int failed = dir_each(dir, save_one);
+		if (failed && failed != -ENOENT)
+			save_die("%s: its names: %s", p + 1, strerror(-failed));
+		saver.changed += !!failed; /* it was removed */
 		close(dir);
 	}
 	save_bytes(tar_zeros, sizeof tar_zeros);

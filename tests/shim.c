@@ -27,9 +27,9 @@ static const struct {
 } calls[] = {
 	CALL(bpf), CALL(clone3), CALL(close_range), CALL(copy_file_range), CALL(execveat),
 	CALL(faccessat2), CALL(finit_module), CALL(fsconfig), CALL(fsmount), CALL(fsopen),
-	CALL(fspick), CALL(getrandom), CALL(io_uring_setup), CALL(landlock_create_ruleset),
+	CALL(fspick), CALL(getdents64), CALL(getrandom), CALL(io_uring_setup), CALL(landlock_create_ruleset),
 	CALL(memfd_create), CALL(mount_setattr), CALL(move_mount), CALL(name_to_handle_at),
-	CALL(open_tree), CALL(pidfd_getfd), CALL(pidfd_open),
+	CALL(open_tree), CALL(openat2), CALL(pidfd_getfd), CALL(pidfd_open),
 	CALL(pidfd_send_signal), CALL(preadv2), CALL(renameat2), CALL(seccomp), CALL(setns),
 	CALL(statx), CALL(waitid),
 };

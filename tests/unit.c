@@ -504,6 +504,24 @@ static void test_tree_empty(void)
 	check(!faccessat(AT_FDCWD, "/tmp", F_OK, 0), "and follows no link");
 }
 
+static int visit_none(int dir, const char *name)
+{
+	return dir < 0 || !name;
+}
+
+static void test_dir_each(void)
+{
+	mkdirat(top, "gone", 0700);
+	int gone = dir_open(top, "gone"), file = openat(top, "file", O_RDONLY | O_CREAT, 0600);
+	unlinkat(top, "gone", AT_REMOVEDIR);
+	check_number(dir_each(gone, visit_none), -ENOENT, "dir_each: a directory that was removed");
+	check_number(dir_each(file, visit_none), -ENOTDIR, "dir_each: no directory");
+	check_number(tree_empty(file), -ENOTDIR, "tree_empty: no directory");
+	check_number(tree_empty(-1), -errno, "tree_empty: none");
+	unlinkat(top, "file", 0);
+	close(gone);
+}
+
 /* -- digest -- */
 
 /* What b3sum says of so many bytes that count to 250, again and again. */
@@ -2490,6 +2508,7 @@ int main(void)
 	test_long_names();
 	test_files();
 	test_tree_empty();
+	test_dir_each();
 	test_tar_number();
 	test_tar_clean();
 	test_pax_next();
