@@ -3729,6 +3729,7 @@ static const struct {
 /* clang-format on */
 
 enum { NEW_SPACES = 0x7e020000 }; /* every CLONE_NEW* that clone(2) takes */
+enum { NOT_ADMIN = 0x40000000 };  /* a group: those rows have it that lack ADMIN */
 #define ANSWER(error) (SECCOMP_RET_ERRNO | (error))
 
 /* Calls that depend on an argument: the first row that is true of it answers. */
@@ -3740,9 +3741,11 @@ static const struct call_test {
 #define IF_EQUAL BPF_JEQ
 #define IF_AT_LEAST BPF_JGE
 #define ELSE BPF_JGE, 0
-	{ SYS_clone, 0, ELSE, ADMIN, SECCOMP_RET_ALLOW },
-	{ SYS_clone, 0, IF_BITS, NEW_SPACES, 0, ANSWER(EPERM) },
-	{ SYS_clone, 0, ELSE, 0, SECCOMP_RET_ALLOW },
+	{ SYS_clone, 0, IF_BITS, NEW_SPACES, NOT_ADMIN, ANSWER(EPERM) },
+	{ SYS_clone, 0, IF_BITS, CLONE_THREAD, THREADS, SECCOMP_RET_ALLOW },
+	{ SYS_clone, 0, ELSE, PROCESSES, SECCOMP_RET_ALLOW },
+	{ SYS_clone, 0, ELSE, 0, ANSWER(EPERM) },
+	{ SYS_socket, 1, IF_BITS, 8, 0, ANSWER(EAFNOSUPPORT) }, /* SOCK_PACKET: INET is PACKET */
 	{ SYS_socket, 0, IF_EQUAL, AF_UNIX, LOCAL, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_INET, INET, SECCOMP_RET_ALLOW },
 	{ SYS_socket, 0, IF_EQUAL, AF_INET6, INET, SECCOMP_RET_ALLOW },
@@ -3862,7 +3865,8 @@ static int filter_only(const char *calls) {
 static int filter_groups(unsigned may) {
 	struct filter *f = &filter;
 	if (filtered == may) return 0;
-	*f = (struct filter){ .may = may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
+	*f = (struct filter){ may, .refusal = ANSWER(EPERM), .unknown = ANSWER(ENOSYS) };
+	if (!(may & ADMIN)) f->may |= NOT_ADMIN;
 	for (int i = 0; i < LEN(call_groups); i++) {
 		int has = !call_groups[i].may || call_groups[i].may & may;
 		filter_set(f, call_groups[i].calls, has ? CALL_ALLOWED : CALL_REFUSED);
@@ -3870,6 +3874,7 @@ static int filter_groups(unsigned may) {
 	for (int i = LEN(call_tests) - 1; i >= 0; i--) /* the first row of each call comes last */
 		if (f->verdicts[call_tests[i].call] != CALL_REFUSED)
 			f->verdicts[call_tests[i].call] = (uint8_t)(CALL_TESTED + i);
+	f->verdicts[SYS_socketpair] = f->verdicts[SYS_socket]; /* the same arguments */
 	memset(f->verdicts + f->last + 1, CALL_UNKNOWN, MOST_CALLS - f->last - 1);
 	f->verdicts[SYS_clone3] = CALL_UNKNOWN;
 	int failed = filter_load(f);

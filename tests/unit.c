@@ -815,9 +815,9 @@ static struct {
 /* classic BPF, as far as the filter speaks it */
 static unsigned filter_run(const struct seccomp_data *data)
 {
-	const uint32_t *words = (const uint32_t *)(const void *)data;
-	uint32_t a = 0;
+	uint32_t words[sizeof *data / 4], a = 0;
 
+	memcpy(words, data, sizeof words);
 	machine.steps = 0;
 	for (unsigned at = 0; at < filter.n; at++) {
 		const struct sock_filter *op = &filter.code[at];
@@ -862,6 +862,7 @@ static unsigned groups_say(unsigned may, const struct seccomp_data *d)
 {
 	static unsigned last; /* the highest number that a group has */
 	unsigned nr = (unsigned)d->nr;
+	unsigned ours = may & ADMIN ? may : may | NOT_ADMIN;
 	int allowed = NO;
 
 	if (call_private(nr))
@@ -880,10 +881,10 @@ static unsigned groups_say(unsigned may, const struct seccomp_data *d)
 	for (int i = 0; i < LEN(call_tests); i++) {
 		const struct call_test *t = &call_tests[i];
 		uint32_t value = (uint32_t)d->args[t->argument];
-		if (t->call != nr)
+		if (t->call != (nr == SYS_socketpair ? SYS_socket : nr))
 			continue;
 		tested = YES;
-		if ((!t->may || t->may & may) && (t->how == BPF_JSET  ? !!(value & t->value)
+		if ((!t->may || t->may & ours) && (t->how == BPF_JSET  ? !!(value & t->value)
 						  : t->how == BPF_JEQ ? value == t->value
 								      : value >= t->value))
 			return t->answer;
@@ -893,7 +894,7 @@ static unsigned groups_say(unsigned may, const struct seccomp_data *d)
 
 static int calls_tested(unsigned nr)
 {
-	int tested = NO;
+	int tested = nr == SYS_socketpair;
 
 	for (int i = 0; i < LEN(call_tests); i++)
 		tested |= call_tests[i].call == nr;
@@ -989,7 +990,7 @@ static void test_filter_programs(void)
 		{ "DEFAULT", DEFAULT }, { "FILES", FILES }, { "PROCESSES", PROCESSES }, { "THREADS", THREADS },
 		{ "LOCAL", LOCAL }, { "INET", INET }, { "USERS", USERS }, { "IPC", IPC }, { "TRACE", TRACE },
 		{ "SET_TIME", SET_TIME }, { "PACKET", PACKET }, { "ADMIN", ADMIN }, { "nothing", 0 },
-		{ "LOCAL | PACKET", LOCAL | PACKET }, { "all", UINT32_MAX },
+		{ "LOCAL | PACKET", LOCAL | PACKET }, { "all", 2 * ADMIN - 1 },
 	};
 
 	fake.no_filter = YES;
@@ -997,6 +998,125 @@ static void test_filter_programs(void)
 		filter_checks(rows[i].name, rows[i].may, filter_groups(rows[i].may), groups_say);
 	filter_checks("a worker", 0, filter_only(unpack_calls), worker_says);
 	fake.no_filter = NO;
+}
+
+/*
+ * What is reached with some groups and nothing else, whatever the tables say: sockets of a family,
+ * processes and threads, namespaces, ioctls, clocks. Asked of the program, and tried for real.
+ */
+static struct reach {
+	unsigned call;
+	long args[3];
+	unsigned any, also; /* one of these groups, and all of those; any 0: nobody */
+} reaches[192];
+static int reaches_n;
+
+enum { ALL_MAY = 2 * ADMIN - 1 };
+
+static void reach(unsigned call, long first, long second, unsigned any, unsigned also)
+{
+	reaches[reaches_n++] = (struct reach){ call, { first, second, 0 }, any, also };
+}
+
+static void reaches_make(void)
+{
+	static const unsigned of_family[46] = { [AF_UNIX] = LOCAL, [AF_INET] = INET, [AF_INET6] = INET,
+						[AF_NETLINK] = INET, [AF_PACKET] = PACKET, [AF_CAN] = PACKET };
+	static const long spaces[] = { CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+				       CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET };
+	const unsigned tasks = PROCESSES | THREADS;
+
+	for (long family = 0; family < LEN(of_family); family++)
+		for (int i = 0; i < 3; i++) /* SOCK_PACKET makes an AF_PACKET of an AF_INET */
+			reach(i ? SYS_socket : SYS_socketpair, family, i < 2 ? SOCK_DGRAM : SOCK_PACKET | SOCK_CLOEXEC,
+			      i < 2 ? of_family[family] : 0, 0);
+	reach(SYS_clone, SIGCHLD, 0, PROCESSES, 0);
+	reach(SYS_clone, CLONE_VFORK | SIGCHLD, 0, PROCESSES, 0);
+	reach(SYS_clone, CLONE_THREAD, 0, tasks, 0); /* EINVAL: a thread shares more */
+	for (int i = 0; i < LEN(spaces); i++) {
+		reach(SYS_clone, spaces[i] | SIGCHLD, 0, PROCESSES, ADMIN);
+		reach(SYS_clone, spaces[i] | CLONE_THREAD, 0, tasks, ADMIN);
+	}
+	reach(SYS_ioctl, 0, TIOCSTI, 0, 0);
+	reach(SYS_ioctl, 0, TIOCLINUX, 0, 0);
+	reach(SYS_ioctl, 0, TIOCSETD, 0, 0);
+	reach(SYS_ioctl, 0, TIOCGWINSZ, ALL_MAY, 0);
+	reach(SYS_adjtimex, -1, 0, SET_TIME, 0);
+#ifdef SYS_clock_settime64
+	reach(SYS_clock_settime64, 0, 0, SET_TIME, 0);
+#else
+	reach(SYS_clock_settime, 0, 0, SET_TIME, 0);
+#endif
+}
+
+/* Tries all with these groups, in a process of its own: what is refused is 0 in `got`. */
+static int reaches_try(unsigned may, int filters, uint8_t got[LEN(reaches)])
+{
+	int line[2], failed = 0;
+	pid_t pid = pipe(line) ? -1 : fork();
+
+	for (int i = 0; !pid && i < reaches_n; i++) {
+		const struct reach *r = &reaches[i];
+		int fds[2];
+		if (!i) {
+			signal(SIGCHLD, SIG_IGN);
+			filtered = UINT32_MAX;
+			if (filters && filter_groups(may))
+				leave(1);
+		}
+		errno = 0;
+		long result = r->call == SYS_socketpair
+				      ? syscall(r->call, r->args[0], r->args[1], 0L, fds)
+				      : syscall(r->call, r->args[0], r->args[1], r->args[2], 0L, 0L);
+		if (r->call == SYS_clone && !result)
+			leave(0);
+		got[i] = result >= 0 || (errno != EPERM && errno != EAFNOSUPPORT);
+		if (result > 0 && r->call == SYS_socket)
+			close((int)result);
+	}
+	if (!pid)
+		leave(write(line[1], got, (size_t)reaches_n) != reaches_n);
+	close(line[1]);
+	failed = pid < 0 || read(line[0], got, (size_t)reaches_n) != reaches_n;
+	close(line[0]);
+	waitpid(pid, NULL, 0);
+	return failed;
+}
+
+static void test_filter_reach(void)
+{
+	static const unsigned several[] = { 0, THREADS | ADMIN, PROCESSES | ADMIN, THREADS | INET, DEFAULT, ALL_MAY };
+	uint8_t bare[LEN(reaches)], got[LEN(reaches)];
+	unsigned may;
+
+	reaches_make();
+	int none = reaches_try(0, NO, bare) || reaches_try(DEFAULT, YES, got);
+	if (none)
+		tap_note("no filter for system calls here");
+	for (int turn = 0; turn < 11 + LEN(several); turn++) {
+		int wrong = 0, tried = 0;
+		may = turn < 11 ? 1U << turn : several[turn - 11];
+		fake.no_filter = YES;
+		filtered = UINT32_MAX;
+		int failed = filter_groups(may);
+		fake.no_filter = NO;
+		failed = failed || (!none && reaches_try(may, YES, got));
+		for (int i = 0; i < reaches_n; i++) {
+			const struct reach *r = &reaches[i];
+			struct seccomp_data d = { .nr = (int)r->call, .arch = OUR_AUDIT_ARCH };
+			for (int k = 0; k < 3; k++)
+				d.args[k] = (u64)r->args[k];
+			int wanted = (r->any == ALL_MAY || r->any & may) && (r->also & may) == r->also;
+			int differs = (filter_run(&d) == SECCOMP_RET_ALLOW) != wanted;
+			tried += !none && bare[i];
+			differs |= !none && bare[i] && got[i] != wanted;
+			if (differs && wrong++ < 5)
+				tap_note("call %u(0x%lx, 0x%lx): it should be %s", r->call, r->args[0], r->args[1],
+					 wanted ? "reached" : "refused");
+		}
+		check(!failed && !wrong, "filter: with the groups 0x%x %d of %d calls do what they shall, %d for real", may,
+		      reaches_n - wrong, reaches_n, tried);
+	}
 }
 
 /* What the filter of a worker does to a call that is not on the list. */
@@ -2517,6 +2637,7 @@ int main(void)
 	test_base64();
 	test_filter();
 	test_filter_programs();
+	test_filter_reach();
 	test_descriptors(NO);
 	test_descriptors(YES);
 	test_policy();
