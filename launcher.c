@@ -4082,6 +4082,22 @@ static void child_bind(void) {
 		_exit(host.code); /* the parent was gone before the line above */
 }
 
+/* Closes all descriptors but stdio, host.report and the n that are given; -1 is none. */
+static void descriptors_keep(const int *keep, int n) {
+	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
+		/* the lowest of the others that is kept */
+		next = host.report >= (int)from ? (unsigned)host.report : ~0U;
+		for (int i = 0; i < n; i++)
+			if ((unsigned)keep[i] >= from && (unsigned)keep[i] < next)
+				next = (unsigned)keep[i];
+		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
+			continue;
+		if (errno != ENOSYS) die("descriptors: %m");
+		for (unsigned most = getdtablesize(); from < next && from < most; from++)
+			close((int)from); /* before Linux 5.9 */
+	}
+}
+
 /* The first steps of a child: its limits, and death with the parent. Signals wait. */
 static void child_begin(const char *cgroup_name, int placed, int report) {
 	sigset_t all;
@@ -4099,9 +4115,12 @@ static void child_begin(const char *cgroup_name, int placed, int report) {
 
 /*
  * Forks a child into the cgroup of that name (NULL: the caller's) and new namespaces (CLONE_NEW*).
- * Returns 0 in the child, 1 in the parent, which owns the descriptors of the task, or -errno.
+ * Of the caller's descriptors it has stdio and the n of `keep`: a socket or pipe that a child holds
+ * does not end when its owner closes it. Returns 0 in the child, 1 in the parent, which owns the
+ * descriptors of the task, or -errno.
  */
-static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name) {
+static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name, const int *keep,
+		     int n) {
 	int report[2], pidfd = -1;
 	const u64 own = namespaces | CLONE_PIDFD;
 	struct clone3_args args = { .flags = own,
@@ -4116,6 +4135,7 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 	if (pid < 0 && !failed && errno == EINVAL && !namespaces) pid = fork(); /* an emulator */
 	if (!pid) {
 		child_begin(cgroup_name, placed, report[1]);
+		descriptors_keep(keep, n);
 		return 0;
 	}
 	if (pid < 0 && !failed) failed = -errno;
@@ -4124,21 +4144,6 @@ static int task_fork(struct task *task, u64 namespaces, const char *cgroup_name)
 	if (failed) close(report[0]);
 	*task = (struct task){ failed ? 0 : (pid_t)pid, pidfd, report[0] };
 	return failed ? failed : 1;
-}
-
-/* Closes all descriptors of the parent's but stdio and the n that are given; -1 is none. */
-static void descriptors_keep(const int *keep, int n) {
-	for (unsigned from = STDERR_FILENO + 1, next; from; from = next + 1) {
-		next = ~0U; /* the lowest of the others that is kept */
-		for (int i = 0; i < n; i++)
-			if ((unsigned)keep[i] >= from && (unsigned)keep[i] < next)
-				next = (unsigned)keep[i];
-		if (from == next || !syscall(SYS_close_range, from, next - (next != ~0U), 0))
-			continue;
-		if (errno != ENOSYS) die("descriptors: %m");
-		for (unsigned most = getdtablesize(); from < next && from < most; from++)
-			close((int)from); /* before Linux 5.9 */
-	}
 }
 
 /* Descriptors 0 to 2 are always open, so that nothing else is ever mistaken for them. */
@@ -4166,6 +4171,19 @@ struct request { /* one packet to the supervisor; some it hands on to PID 1 of t
 	unsigned short rows, columns;
 	int ids[2];      /* user and group; -1: those of the workload */
 	char text[2048]; /* words with a NUL behind each; of ASK_EXEC: its TERM first */
+};
+
+enum { MOST_NOTICES = 64 }; /* that are taken in one turn */
+
+/* What PID 1 of a container tells the supervisor: nothing that the workload wrote itself. */
+struct notice {
+	enum notice_kind {
+		NOTICE_IDLE, /* the relay has had no client for the row's .idle, and has ended */
+		NOTICE_READY,
+		NOTICE_WATCHDOG,
+		NOTICE_STATUS
+	} kind;
+	char text[128]; /* of NOTICE_STATUS */
 };
 
 enum { MOST_FDS = 4 }; /* that come with a packet: of ASK_EXEC stdio, and a line for its end */
@@ -4206,6 +4224,26 @@ static ssize_t packet_receive(int from, void *packet, size_t size, int fds[MOST_
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(fds, CMSG_DATA(c), min(c->cmsg_len - CMSG_LEN(0), sizeof(int[MOST_FDS])));
 	return n;
+}
+
+/*
+ * Closes n descriptors, MOST_FDS at most, that somebody else has had: the last close(2) of a file
+ * may wait, for a socket that lingers, a terminal that drains, or FUSE. A child has that one: at an
+ * exit no socket lingers, and what else waits there holds up nobody.
+ */
+static void descriptors_drop(const int *fds, int n) {
+	int go[2] = { -1, -1 }, keep[1 + MOST_FDS];
+	char byte;
+	if (!pipe2(go, O_CLOEXEC) && !fork()) {
+		host.device = NO; /* see die */
+		keep[0] = go[0];
+		memcpy(keep + 1, fds, n * sizeof *fds);
+		descriptors_keep(keep, n + 1);
+		_exit((int)read(go[0], &byte, 1)); /* until the parent has closed its own */
+	}
+	for (int i = 0; i < n; i++) close(fds[i]);
+	close(go[0]);
+	close(go[1]);
 }
 
 /* Advises the kernel, by madvise(2), about those pages that an object has for itself. */
@@ -4427,16 +4465,16 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
 	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
 		if (parent == -EAGAIN) poll(NULL, 0, 20);
-		parent = task_fork(&task, spaces = tries[i], NULL);
+		parent = task_fork(&task, spaces = tries[i], NULL, (int[]){ m->fd, root, go[0] },
+				   3);
 	}
 	if (!parent) {
-		close(go[1]);
 		if (spaces & CLONE_NEWUSER && read(go[0], &byte, 1) != 1)
 			die("its users can't be mapped");
 		if (m->ids && users_become(0, 0)) die("its users: %m");
 		child_bind();
 		root = root < 0 ? worker_root(spaces) : root;
-		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
+		close(go[0]);
 		worker(m, root, how);
 	}
 	if (parent > 0 && spaces & CLONE_NEWUSER) {
@@ -4623,7 +4661,7 @@ static _Noreturn void unpacker(const struct container *c, int fallen) {
  * charged to the launcher.
  */
 static int container_unpack(const struct container *c, int fallen, struct task *task) {
-	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name);
+	int parent = task_fork(task, 0, image_users(c->image) > 1 ? NULL : c->name, &journal.fd, 1);
 	if (!parent) unpacker(c, fallen);
 	return parent < 0 ? parent : 0;
 }
@@ -4699,8 +4737,17 @@ static void construct_ours(int root, const char *path, const char *from) {
 	close(fd);
 }
 
-/* All mounts of a container below its open root. */
-static void construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
+/* The socket at which the workload says READY=1 and its like, and its PID 1 hears it. */
+static int construct_notices(int root) {
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	format(at.sun_path, sizeof at.sun_path, "/proc/self/fd/%d/dev/launcher/notify", root);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at)) die("/dev/launcher/notify: %m");
+	return fd;
+}
+
+/* All mounts of a container below its open root. Returns the socket for its notices, or -1. */
+static int construct_mounts(const struct container *c, int root, uid_t uid, gid_t gid) {
 	char options[96], from[96];
 	for (int i = 0; i < LEN(container_mounts); i++) mount_or_die(root, &container_mounts[i]);
 	for (const char *at = to_hide; *at; at += strlen(at) + 1) mount_one(root, DO_HIDE, at);
@@ -4715,14 +4762,12 @@ static void construct_mounts(const struct container *c, int root, uid_t uid, gid
 	if (c->control || notifies(c)) mount_one(root, DO_DIR, "dev/launcher");
 	if (c->control) {
 		construct_ours(root, "dev/launcher/launcher", paths.self);
-		format(from, sizeof from, "%s/control", host.work);
+		format(from, sizeof from, "%s/%s.control", host.work, c->name);
 		construct_ours(root, "dev/launcher/control", from);
 	}
-	if (notifies(c)) {
-		format(from, sizeof from, "%s/%s.notify", host.work, c->name);
-		construct_ours(root, "dev/launcher/notify", from);
-	}
+	int notices = notifies(c) ? construct_notices(root) : -1;
 	mount_one(root, DO_SEAL, "dev");
+	return notices;
 }
 
 /* Lays what is written over the read-only root: it is forgotten, and counts as memory; or kept. */
@@ -4751,17 +4796,18 @@ static int root_writable(const struct container *c, const char *path, int lower)
 }
 
 /* Makes the root of the image the root of this mount namespace, and lets go of the old one. */
-static void construct_root(const struct container *c, uid_t uid, gid_t gid) {
+static int construct_root(const struct container *c, uid_t uid, gid_t gid) {
 	char path[PATH_MAX];
 	root_path(path, c->image, ".root");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL)) die("mounts of its own: %m");
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root >= 0 && c->root) root = root_writable(c, path, root);
 	if (root < 0 || fchdir(root)) die("%s: %m", path);
-	construct_mounts(c, root, uid, gid);
+	int notices = construct_mounts(c, root, uid, gid);
 	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
 		die("changing the root: %m");
 	close(root);
+	return notices;
 }
 
 /* The limits of its processes: the row's or sane ones, not those of who started us. */
@@ -4945,9 +4991,12 @@ static int construct_spaces(const struct container *c, const struct supply *supp
 	return users;
 }
 
-/* The cgroup namespace is not made by clone3, where it would begin at the parent's cgroup. */
-static void construct(const struct container *c, const struct image *says,
-		      const struct supply *supply) {
+/*
+ * Builds all of it. Returns the socket for the notices of the workload, or -1. The cgroup namespace
+ * is not made by clone3, where it would begin at the parent's cgroup.
+ */
+static int construct(const struct container *c, const struct image *says,
+		     const struct supply *supply) {
 	u64 ids = ids_first(c);
 	int users = construct_spaces(c, supply, ids);
 	uid_t uid;
@@ -4961,7 +5010,7 @@ static void construct(const struct container *c, const struct image *says,
 		if (dup2(supply->stdio[i], i) < 0) die("stdio: %m");
 	/* The pipe of the log: /dev/stdout shall open for it. */
 	if (supply->stdio[1] > STDERR_FILENO) fchown(1, (uid_t)ids + uid, (gid_t)ids + gid);
-	construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
+	int notices = construct_root(c, (uid_t)ids + uid, (gid_t)ids + gid);
 	construct_process(c);
 	int failed = c->label ? label_set(c->label) : 0;
 	/* What a module that is there refuses, nobody tolerates. */
@@ -4972,9 +5021,10 @@ static void construct(const struct container *c, const struct image *says,
 	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NAME, "launcher"))
 		die("hiding from its workload: %m");
 	child_bind();
-	int keep[2 + MOST_PORTS] = { host.report, supply->orders };
+	int keep[2 + MOST_PORTS] = { supply->orders, notices };
 	memcpy(keep + 2, supply->ports, sizeof supply->ports);
 	descriptors_keep(keep, LEN(keep));
+	return notices;
 }
 
 /* A link that the keeper's namespace has, but for lo, goes back, with the name that it had. */
@@ -4998,7 +5048,7 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 	u64 ids = ids_first(c);
 	char byte;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, line)) return -errno;
-	int parent = task_fork(task, 0, NULL);
+	int parent = task_fork(task, 0, NULL, &line[1], 1);
 	if (parent) {
 		close(line[1]);
 		*lease = line[0];
@@ -5013,6 +5063,8 @@ static int keeper_start(const struct container *c, int *lease, struct task *task
 	prctl(PR_SET_PDEATHSIG, 0);
 	prctl(PR_SET_NAME, "keeper"); /* who kills all that is called launcher spares it */
 	must(packet_send(line[1], "", 1, space, ids ? 2 : 1), "handing over a network", "");
+	close(host.report);
+	host.report = -1;
 	descriptors_keep((int[]){ keeper.outside, line[1] }, 2);
 	must(confine(CAP(NET_ADMIN), AS_BOUNDS), "dropping capabilities", "");
 	while (recv(line[1], &byte, 1, 0) > 0)
@@ -5161,6 +5213,8 @@ static _Noreturn void relay_loop(const struct container *c, const struct supply 
 			relay_watch(EPOLL_CTL_ADD, supply->ports[i], EPOLLIN, LISTENERS + i);
 	int keep[1 + MOST_PORTS] = { relay.poller };
 	memcpy(keep + 1, supply->ports, sizeof supply->ports);
+	close(host.report);
+	host.report = -1;
 	descriptors_keep(keep, LEN(keep));
 	if (prctl(PR_SET_KEEPCAPS, 1) || users_become(IDS - 1, IDS - 1) || confine(0, AS_BOUNDS))
 		_exit(host.code);
@@ -5328,11 +5382,13 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 }
 
 /*
- * What PID 1 of a container has open, and waits for: its signals, what the supervisor asks, and a
- * line for each process that was asked for. Through a line go: to us the signals for the process,
- * or the end of who wants it; from us its last words if it could not be executed, then its status.
+ * What PID 1 of a container has open, and waits for: its signals, what the supervisor asks, what the
+ * workload tells by sd_notify(3), and a line for each process that was asked for. Through a line go:
+ * to us the signals for the process, or the end of who wants it; from us its last words if it could
+ * not be executed, then its status.
  */
-enum { IN_SIGNALS, IN_ORDERS, IN_LINES, IN_ALL = IN_LINES + 8 + 1 }; /* the last: for health */
+enum { IN_SIGNALS, IN_ORDERS, IN_NOTICES, IN_LINES, IN_ALL = IN_LINES + 8 + 1 };
+/* the last line: for health */
 
 static struct {
 	struct pollfd fds[IN_ALL];
@@ -5344,16 +5400,47 @@ static void inner_watch(int at, int fd, pid_t pid) {
 	inner.pids[at] = pid;
 }
 
+static void inner_tell(enum notice_kind kind, const char *text) {
+	struct notice notice = { .kind = kind };
+	format(notice.text, sizeof notice.text, "%s", text);
+	send(inner.fds[IN_ORDERS].fd, &notice, sizeof notice, MSG_NOSIGNAL);
+}
+
+/* What the workload says by sd_notify(3): lines, of which these matter to the supervisor. */
+static void inner_notices(void) {
+	static const struct {
+		char line[12];
+		uint8_t is_whole, kind;
+	} known[] = { { "READY=1", YES, NOTICE_READY },
+		      { "WATCHDOG=1", YES, NOTICE_WATCHDOG },
+		      { "STATUS=", NO, NOTICE_STATUS } };
+	char text[512];
+	ssize_t n;
+	for (int turn = 0; turn < MOST_NOTICES; turn++) {
+		if ((n = recv(inner.fds[IN_NOTICES].fd, text, sizeof text - 1, 0)) < 0) return;
+		text[n] = '\0';
+		for (char *line = text, *next; line; line = next) {
+			if ((next = strchr(line, '\n'))) *next++ = '\0';
+			for (int i = 0; i < LEN(known); i++) {
+				const char *rest = after(line, known[i].line);
+				if (rest && !(known[i].is_whole && *rest))
+					inner_tell(known[i].kind, rest);
+			}
+		}
+	}
+}
+
 /* Ends as the workload has, when it has, and reports the ends of others. */
 static void inner_reap(void) {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
 		unsigned char code = (unsigned char)(WIFSIGNALED(status) ? 128 + WTERMSIG(status)
 									 : WEXITSTATUS(status));
-		if (pid == inner.pids[IN_SIGNALS] || (pid == inner.pids[IN_ORDERS] && code))
+		if (pid == inner.pids[IN_SIGNALS] || (pid == inner.pids[IN_ORDERS] && code)) {
+			inner_notices(); /* READY=1, if not for long */
 			_exit(code);
-		if (pid == inner.pids[IN_ORDERS]) /* it may rest */
-			packet_send(inner.fds[IN_ORDERS].fd, "", 1, NULL, 0);
+		}
+		if (pid == inner.pids[IN_ORDERS]) inner_tell(NOTICE_IDLE, "");
 		for (int i = IN_LINES; i < IN_ALL; i++) {
 			if (inner.pids[i] != pid) continue;
 			packet_send(inner.fds[i].fd, &code, 1, NULL, 0);
@@ -5420,6 +5507,7 @@ static _Noreturn void inner_loop(const struct container *c, const struct image *
 			if (s.ssi_signo != SIGCHLD) kill(inner.pids[IN_SIGNALS], (int)s.ssi_signo);
 		inner_reap();
 		if (inner.fds[IN_ORDERS].revents) inner_order(c, says);
+		if (inner.fds[IN_NOTICES].revents) inner_notices();
 		for (int i = IN_LINES; i < IN_ALL; i++)
 			if (inner.fds[i].fd >= 0 && inner.fds[i].revents) inner_line(i);
 	}
@@ -5433,7 +5521,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 	int relays = NO;
 	sigset_t all;
 	const struct image *says = image_says(c);
-	construct(c, says, supply);
+	int notices = construct(c, says, supply);
 	for (const struct port *p = c->ports; p && p->port; p++) relays |= !!p->to;
 	/* What they have in common, they get at once. */
 	must(confine_bounds(others), "dropping capabilities", "");
@@ -5450,6 +5538,7 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 		if (supply->ports[i] >= 0) close(supply->ports[i]);
 	inner_watch(IN_SIGNALS, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), main_pid);
 	inner_watch(IN_ORDERS, supply->orders, relay_pid);
+	inner_watch(IN_NOTICES, notices, 0);
 	if (inner.fds[IN_SIGNALS].fd < 0) die("its signals: %m");
 	memset(host.argv[0], 0, host.args_size); /* /proc/1/cmdline is for everybody to read */
 	memcpy(host.argv[0], "launcher", host.args_size < 8 ? host.args_size : 8);
@@ -5477,8 +5566,11 @@ static _Noreturn void inside(const struct container *c, const struct supply *sup
 /* Starts the container in its cgroup, with descriptors that all stay the caller's. */
 static int container_start(const struct container *c, const struct supply *supply,
 			   struct task *task) {
+	int keep[6 + MOST_PORTS] = { supply->stdio[0], supply->stdio[1], supply->orders,
+				     supply->net,      supply->users,    supply->lease };
+	memcpy(keep + 6, supply->ports, sizeof supply->ports);
 	int parent = task_fork(task, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC,
-			       c->name);
+			       c->name, keep, LEN(keep));
 	if (!parent) inside(c, supply);
 	return parent < 0 ? parent : 0;
 }
@@ -5853,7 +5945,7 @@ static void watchdog_open(void) {
 /* Reads one block past the page cache, in a child: a disk that is dead never answers. */
 static int disk_read(const char *disk, struct task *task) {
 	static IN_PAGES char block[4096];
-	int parent = task_fork(task, 0, NULL);
+	int parent = task_fork(task, 0, NULL, NULL, 0);
 	if (parent) return parent < 0 ? parent : 0;
 	int fd = path_trusted(disk);
 	if (fd >= 0) fd = path_reopen(fd, O_RDONLY | O_DIRECT);
@@ -6038,9 +6130,9 @@ static __attribute__((format(__printf__, 1, 2))) void print(const char *f, ...) 
 }
 
 /* Text of somebody else's: what could steer a terminal becomes '?', or is escaped for --json. */
-static void print_text(const char *s) {
+static void print_some(const char *s, size_t n) {
 	const char *from = s;
-	for (size_t n = strlen(s), good, step; n; s += step, n -= step) {
+	for (size_t good, step; n; s += step, n -= step) {
 		good = text_length(s, n);
 		step = good ?: 1;
 		if (good && !(option('j') && strchr("\"\\\t", *s))) continue;
@@ -6052,6 +6144,27 @@ static void print_text(const char *s) {
 			print("?");
 	}
 	print_bytes(from, (size_t)(s - from));
+}
+
+static void print_text(const char *s) { print_some(s, strlen(s)); }
+
+/* A piece of a log, for a terminal. A character may be cut by its end: that waits for the next. */
+static void print_log(const char *s, size_t n) {
+	static char cut[4 + sizeof((struct reply *)0)->bytes];
+	static size_t held;
+	const char *from = cut, *end;
+	memcpy(cut + held, s, n);
+	n += held;
+	for (held = 1; held < 4 && held <= n && (cut[n - held] & 0xc0) == 0x80;) held++;
+	if (held > min(n, 3) || (unsigned char)cut[n - held] < 0xc0 ||
+	    text_length(cut + n - held, held))
+		held = 0;
+	for (n -= held; (end = memchr(from, '\n', cut + n - from)); from = end + 1) {
+		print_some(from, end - from);
+		print_bytes("\n", 1);
+	}
+	print_some(from, cut + n - from);
+	memmove(cut, cut + n, held);
 }
 
 /* An object: lines of `key value`, or with --json one line of all; `members` counts them. */
@@ -6223,7 +6336,7 @@ static int ask_supervisor(const struct request *request, const int *fds,
 	static const struct column *const columns_of[] = { row_columns, event_columns,
 							   link_columns };
 	static struct reply reply;
-	int fd = control_connect();
+	int fd = control_connect(), terminal = isatty(STDOUT_FILENO);
 	int failed = packet_send(fd, request, sizeof *request, fds, fds ? MOST_FDS : 0);
 	must(failed, "asking the supervisor", "");
 	for (;;) {
@@ -6235,7 +6348,7 @@ static int ask_supervisor(const struct request *request, const int *fds,
 		else if (reply.kind < REPLY_BYTES)
 			print_row(columns_of[reply.kind], IN_PS, reply.bytes);
 		else if (reply.kind == REPLY_BYTES)
-			print_bytes(reply.bytes, size);
+			(terminal ? print_log : print_bytes)(reply.bytes, size);
 		else if (size)
 			say("%.*s", (int)size, reply.bytes);
 		if (reply.kind != REPLY_END) continue;
@@ -6417,10 +6530,12 @@ static struct {
 	struct reply reply; /* the packet that is being filled */
 } answer;
 
-/* Starts such a child. Returns 0 in it; in the parent 1, or -errno. */
-static int answer_fork(int client) {
+/* Starts such a child, with n descriptors and its client's. Returns 0 in it; else 1, or -errno. */
+static int answer_fork(int client, const int *with, int n) {
 	struct task child;
-	int parent = task_fork(&child, 0, NULL);
+	int keep[NCONTAINERS + 1] = { client };
+	memcpy(keep + 1, with, n * sizeof *with);
+	int parent = task_fork(&child, 0, NULL, keep, n + 1);
 	if (parent > 0) task_close(&child);
 	if (!parent) fcntl(client, F_SETFL, 0); /* only this process waits for that one */
 	answer.client = client;
@@ -6534,7 +6649,7 @@ static void show_ports(const struct container *c, const struct traffic *t) {
 
 /* Starts a child that lists all: of the device, then of each row. spaces: theirs, or -1. */
 static int show_start(int client, const int *spaces, const struct traffic *traffic) {
-	int parent = answer_fork(client);
+	int parent = answer_fork(client, spaces, NCONTAINERS);
 	if (parent) return parent;
 	show_links("-", NULL);
 	for (int i = 0; i < NCONTAINERS; i++) {
@@ -7285,7 +7400,7 @@ static _Noreturn void save(void) {
  * descriptors stay the caller's. Returns 1 or -errno.
  */
 static int save_start(int client, const struct task *task, u64 ids) {
-	int parent = answer_fork(client);
+	int parent = answer_fork(client, &task->pidfd, 1);
 	if (parent) return parent;
 	answer.reply.kind = REPLY_BYTES;
 	saver.ids = ids;
@@ -7315,8 +7430,9 @@ static int save_start(int client, const struct task *task, u64 ids) {
 /* clang-format off */
 #define STATES(X)                                                                                  \
 	X(IS_WAITING, "waiting") X(IS_UNPACKING, "unpacking") X(IS_STARTING, "starting")           \
-	X(IS_UP, "up") X(IS_STOPPING, "stopping") X(IS_BACKING_OFF, "backing-off")                 \
-	X(IS_PARKED, "parked") X(IS_LISTENING, "listening") X(IS_DONE, "done")
+	X(IS_EXECED, "execed") X(IS_UP, "up") X(IS_STOPPING, "stopping")                           \
+	X(IS_BACKING_OFF, "backing-off") X(IS_PARKED, "parked") X(IS_LISTENING, "listening")       \
+	X(IS_DONE, "done")
 #define EVENTS(X, s)                                                                               \
 	X(s, ON_START) X(s, ON_STOP) /* somebody wants it */                                       \
 	X(s, ON_GO)                  /* nothing is in its way */                                   \
@@ -7332,17 +7448,16 @@ static int save_start(int client, const struct task *task, u64 ids) {
 enum state { STATES(STATE_ONLY) NSTATES };
 enum event { EVENTS(EVENT_ONLY, ) NEVENTS };
 enum source {
-	FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_NOTE, FROM_LINE,
-	FROM_PORT, FROM_INSIDE
+	FROM_SIGNAL, FROM_SOCKET, FROM_CLIENT, FROM_REPORT, FROM_LOG, FROM_LINE, FROM_PORT,
+	FROM_INSIDE, FROM_CONTROL
 };
 /* clang-format on */
 
 static const char state_names[][12] = { STATES(WORD_ONLY) };
 
 enum { KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
-enum { MOST_KILLS = 10 };   /* attempts to kill, after which it is said that this does not help */
-enum { LAST_WORDS = 16 };   /* reads of 4 KiB of what a task has left in its log */
-enum { MOST_NOTICES = 64 }; /* of sd_notify in one turn: more than its socket holds */
+enum { MOST_KILLS = 10 }; /* attempts to kill, after which it is said that this does not help */
+enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
 
 struct instance {
 	const struct container *row; /* of the policy */
@@ -7352,7 +7467,7 @@ struct instance {
 	int status;       /* of the latest task: exit status, or 128 + signal */
 	int log[2];       /* pipe that is stdout and stderr, in every incarnation */
 	int orders;       /* to PID 1 of the container; or -1 */
-	int notify;       /* where it says READY=1 and WATCHDOG=1; or -1 */
+	int control;      /* where root of the container asks, if its row has .control; or -1 */
 	int line;         /* of the health command that runs now; or -1 */
 	u64 since;        /* when the state was entered; all times are now() */
 	u64 deadline;     /* when its time is up; 0: never */
@@ -7366,10 +7481,10 @@ struct instance {
 	int impatient; /* it has waited for others for long enough */
 	int half_open; /* it was parked, and has not been well since */
 	int lost;      /* it has failed, and its row wants no other try */
-	int execed;    /* what the task is for runs, or has run */
 	int bounded;   /* its cgroup has the devices of its row, and no others */
 	int calm;      /* it was, when it began to be ended for not being well */
 	int paused;
+	int idle;       /* it has had no client for its .idle, and takes no other: it is to rest */
 	int resting;    /* it is ended, for nobody needs it now: the next client does */
 	char note[128]; /* what happened last, for people */
 
@@ -7474,8 +7589,21 @@ static void release(struct instance *i) {
 	i->bounded = NO;
 }
 
-/* A socket that listens there, or -errno. */
+/*
+ * A socket that listens there, or -errno. A container that is handed it could make it another one,
+ * by shutdown(2) and connect(2), which is in the network of the device: so an answer to a SYN never
+ * gets in, by a filter that nobody takes off. SO_LOCK_FILTER: Linux 3.9
+ */
 static int port_open(const struct port *p) {
+	enum { FLAGS = 13, SYN_ACK = 0x12 }; /* of a TCP header */
+	static struct sock_filter no_answer[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN_ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN_ACK, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog drop = { LEN(no_answer), no_answer };
 	union {
 		struct sockaddr any;
 		struct sockaddr_in v4;
@@ -7491,8 +7619,12 @@ static int port_open(const struct port *p) {
 	at.v4.sin_port = htons((uint16_t)p->port);
 	memcpy(v4 ? (void *)&at.v4.sin_addr : &at.v6.sin6_addr, ip.bytes, v4 ? 4 : 16);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND, &on,
+		   sizeof on); /* an address of DHCP, or of a card, may come later */
 	if (!v4) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off); /* both */
-	if (!bind(fd, &at.any, v4 ? sizeof at.v4 : sizeof at.v6) && !listen(fd, SOMAXCONN))
+	if (!setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof drop) &&
+	    !setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on) &&
+	    !bind(fd, &at.any, v4 ? sizeof at.v4 : sizeof at.v6) && !listen(fd, SOMAXCONN))
 		return fd;
 	int failed = -errno;
 	close(fd);
@@ -7722,7 +7854,7 @@ static enum state build(struct instance *i) {
 	close_one(&null);
 	close_one(&orders[1]);
 	i->orders = orders[0];
-	if (c->idle) watch(EPOLL_CTL_ADD, i->orders, EPOLLIN | EPOLLET, FROM_INSIDE, i - instances);
+	watch(EPOLL_CTL_ADD, i->orders, EPOLLIN | EPOLLET, FROM_INSIDE, i - instances);
 	if (!refused && !failed) return begin(i, 0, IS_STARTING);
 	close_one(&i->orders);
 	if (!refused) return begin(i, failed, IS_STARTING);
@@ -7734,7 +7866,7 @@ static enum state build(struct instance *i) {
 static enum state launch(struct instance *i) {
 	const struct container *c = i->row;
 	i->status = 125; /* until it is known better */
-	i->execed = i->calm = NO;
+	i->calm = i->idle = NO;
 	i->sick = NULL;
 	i->failures = i->kills = 0;
 	if (c->keep & CAP(NET_ADMIN) && i->home == i)
@@ -7772,6 +7904,10 @@ static void spaces_keep(struct instance *i) {
 static enum state up(struct instance *i) {
 	const struct container *c = i->row;
 	if (i->sick) return i->state; /* too late: it is being killed */
+	if (i->state == IS_STARTING) {
+		record(i, state_names[IS_EXECED], "", now());
+		spaces_keep(i);
+	}
 	i->deadline = 0;
 	i->look = c->health.every ? now() + c->health.every : 0;
 	say("%s: up", c->name);
@@ -7781,13 +7917,11 @@ static enum state up(struct instance *i) {
 /* The workload runs: is that enough? */
 static enum state execed(struct instance *i) {
 	const struct container *c = i->row;
-	i->execed = YES;
-	record(i, "execed", "", now());
-	spaces_keep(i);
 	if (!c->ready || i->sick) return up(i);
+	spaces_keep(i);
 	i->deadline = now() + (c->ready_within ?: START_LIMIT);
 	i->look = c->ready == NOTIFY ? 0 : now();
-	return IS_STARTING;
+	return IS_EXECED;
 }
 
 /* Explains the end of a task: its last words, else the limit that it hit, else its status. */
@@ -7825,6 +7959,7 @@ static void settle_root(struct instance *i) {
 static enum state unpacked(struct instance *i) {
 	settle_root(i);
 	if (i->status) return conclude(i, YES);
+	i->status = 125; /* as in launch */
 	note(i, "%s", "");
 	return build(i);
 }
@@ -7841,7 +7976,7 @@ static enum state kill_all(struct instance *i) {
 }
 
 static enum state abandon(struct instance *i) {
-	i->sick = i->row->ready ? "not ready in time" : "not started in time";
+	i->sick = i->state == IS_EXECED ? "not ready in time" : "not started in time";
 	say("%s: %s", i->row->name, i->sick);
 	return kill_all(i);
 }
@@ -7923,6 +8058,7 @@ static const uint8_t reactions[NSTATES][NEVENTS] = {
 	REACT(IS_WAITING,    stay,      finish,    launch, stay,   stay, stay,  stay,     hurry),
 	REACT(IS_UNPACKING,  stay,      terminate, stay,   stay,   stay, stay,  unpacked, stay),
 	REACT(IS_STARTING,   stay,      terminate, stay,   execed, up,   stay,  ended,    abandon),
+	REACT(IS_EXECED,     stay,      terminate, stay,   stay,   up,   stay,  ended,    abandon),
 	REACT(IS_UP,         stay,      terminate, stay,   stay,   stay, fail,  ended,    stay),
 	REACT(IS_STOPPING,   want,      unwant,    stay,   stay,   stay, stay,  stopped,  kill_all),
 	REACT(IS_BACKING_OFF,retry,     finish,    stay,   stay,   stay, stay,  stay,     retry),
@@ -7952,12 +8088,17 @@ static void happen(struct instance *i, enum event event) {
  * its health command says of it, its end, and time. Then what can start is started.
  */
 
-/* A report pipe is readable: end of file says that the work is done; words stay there for later. */
+/*
+ * A report pipe is readable: end of file says that the work is done; words stay there for later. Of
+ * a task that has ended, its status tells whether it came so far.
+ */
 static void on_report(struct instance *i) {
 	struct pollfd pipe = { .fd = i->task.report, .events = POLLIN };
+	siginfo_t end = { 0 };
 	if (!i->task.pid || poll(&pipe, 1, 0) <= 0) return;
 	epoll_ctl(poller, EPOLL_CTL_DEL, i->task.report, NULL);
-	if (!(pipe.revents & POLLIN) && i->root->unpacker != i) happen(i, ON_EXECED);
+	waitid(P_PID, (id_t)i->task.pid, &end, WEXITED | WNOHANG | WNOWAIT);
+	if (!end.si_pid && !(pipe.revents & POLLIN) && i->root->unpacker != i) happen(i, ON_EXECED);
 }
 
 static void on_log(struct instance *i) {
@@ -7970,7 +8111,7 @@ static void on_health(struct instance *i, const char *why) {
 	const struct container *c = i->row;
 	line_close(i);
 	i->failures = why ? i->failures + 1 : 0;
-	i->look = now() + (i->state == IS_STARTING ? 5 * LOOK_AGAIN : c->health.every);
+	i->look = now() + (i->state == IS_EXECED ? 5 * LOOK_AGAIN : c->health.every);
 	if (!why) {
 		if (c->ready == HEALTHY) happen(i, ON_READY);
 	} else if (i->state == IS_UP &&
@@ -8027,20 +8168,28 @@ static int listens(const struct instance *i, unsigned port) {
 	return found;
 }
 
-/* There was no client for its .idle, and PID 1 in it has stopped accepting: it may rest. */
+/* What PID 1 of the container tells. */
 static void on_inside(struct instance *i) {
-	char byte;
-	if (i->orders < 0 || recv(i->orders, &byte, 1, MSG_DONTWAIT) != 1 || i->state != IS_UP)
-		return;
-	i->resting = YES;
-	happen(i, ON_STOP);
+	struct notice n;
+	for (int turn = 0; i->orders >= 0 && turn < MOST_NOTICES; turn++) {
+		if (recv(i->orders, &n, sizeof n, MSG_DONTWAIT) != sizeof n) return;
+		if (n.kind == NOTICE_IDLE)
+			i->idle = YES; /* see settle */
+		else if (n.kind == NOTICE_READY && i->row->ready == NOTIFY)
+			happen(i, ON_READY);
+		else if (n.kind == NOTICE_WATCHDOG && i->look)
+			i->look = now() + i->row->health.every;
+		else if (n.kind == NOTICE_STATUS)
+			note(i, "%.*s", (int)sizeof n.text, n.text);
+	}
+	watch(EPOLL_CTL_MOD, i->orders, EPOLLIN | EPOLLET, FROM_INSIDE, i - instances); /* again */
 }
 
 /* The time has come to look: is it ready, or well? */
 static void look(struct instance *i) {
 	const struct container *c = i->row;
 	i->look = 0;
-	if (i->state == IS_STARTING && c->ready < NOTIFY) {
+	if (i->state == IS_EXECED && c->ready < NOTIFY) {
 		i->look = now() + LOOK_AGAIN; /* no event tells it */
 		if (listens(i, (unsigned)c->ready)) happen(i, ON_READY);
 	} else if (i->line >= 0) {
@@ -8053,25 +8202,6 @@ static void look(struct instance *i) {
 	}
 }
 
-/* What it says by sd_notify(3): lines, of which these matter here. */
-static void on_notify(struct instance *i) {
-	char text[512];
-	ssize_t n;
-	for (int k = 0; k < MOST_NOTICES; k++) {
-		if (i->notify < 0) return;
-		if ((n = recv(i->notify, text, sizeof text - 1, MSG_DONTWAIT)) < 0) return;
-		text[n] = '\0';
-		for (char *line = text, *next; line; line = next) {
-			if ((next = strchr(line, '\n'))) *next++ = '\0';
-			if (!strcmp(line, "READY=1") && i->row->ready == NOTIFY)
-				happen(i, ON_READY);
-			if (!strcmp(line, "WATCHDOG=1") && i->look)
-				i->look = now() + i->row->health.every;
-			if (after(line, "STATUS=")) note(i, "%s", line + 7);
-		}
-	}
-}
-
 /* The task of i has been reaped: its last output, its last words, then what that means. */
 static void on_exit_of(struct instance *i, int status, const struct rusage *used) {
 	char last_words[320];
@@ -8080,15 +8210,15 @@ static void on_exit_of(struct instance *i, int status, const struct rusage *used
 		ring_show(r, i->row->name);
 	ssize_t n = read(i->task.report, last_words, sizeof last_words - 1);
 	last_words[n > 0 ? n : 0] = '\0';
-	on_notify(i); /* READY=1, if not for long */
-	if (i->state == IS_STARTING && !i->execed && !*last_words && WIFEXITED(status))
+	on_inside(i);
+	if (i->state == IS_STARTING && !*last_words && WIFEXITED(status))
 		happen(i, ON_EXECED); /* it was up, if not for long */
 	task_close(&i->task);
 	close_one(&i->orders);
 	line_close(i);
 	i->task.pid = 0;
 	i->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-	i->ends++;
+	i->ends += i->root->unpacker != i;
 	i->cpu = (u64)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000 +
 		 (u64)(used->ru_utime.tv_usec + used->ru_stime.tv_usec) / 1000;
 	set_paused(i, NO);
@@ -8148,6 +8278,10 @@ static int settle(void) {
 			} else if (!ending && before == IS_WAITING && !waits_for(i)) {
 				happen(i, ON_GO);
 				return YES;
+			} else if (i->idle && before == IS_UP) {
+				i->idle = NO;
+				i->resting = YES;
+				happen(i, ON_STOP);
 			}
 			changed |= i->state != before;
 		}
@@ -8193,8 +8327,17 @@ static struct client {
 	u64 since;
 } clients[8];
 
+/* What the client has sent and nobody has read may hold descriptors, see descriptors_drop. */
 static void client_drop(struct client *c) {
-	close(c->fd);
+	struct msghdr left = { 0 };
+	int on = YES;
+	shutdown(c->fd, SHUT_RD);                                   /* nothing more can come */
+	setsockopt(c->fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on); /* so any packet has a flag */
+	recvmsg(c->fd, &left, MSG_PEEK | MSG_DONTWAIT);
+	if (left.msg_flags)
+		descriptors_drop(&c->fd, 1);
+	else
+		close(c->fd);
 	c->fd = 0;
 }
 
@@ -8333,7 +8476,7 @@ static void serve_start(struct client *c) {
 #define refuse_with(error, ...) (format(cgroup.why, sizeof cgroup.why, __VA_ARGS__), error)
 
 static int runs(const struct instance *i) {
-	if (i->state == IS_UP || (i->state == IS_STARTING && i->task.pid)) return 0;
+	if (i->state == IS_STARTING || i->state == IS_EXECED || i->state == IS_UP) return 0;
 	return refuse_with(-ESRCH, "%s is not running", i->row->name);
 }
 
@@ -8454,31 +8597,24 @@ static void on_client(struct client *c) {
 		r.name[sizeof r.name - 1] = r.text[sizeof r.text - 1] = '\0';
 		client_asks(c, &r, fds);
 	}
-	for (int i = 0; i < MOST_FDS; i++) close_one(&fds[i]);
+	for (int i = 0; i < MOST_FDS; i++)
+		if (fds[i] >= 0) {
+			descriptors_drop(fds, MOST_FDS);
+			break;
+		}
 }
 
-/* Root may ask, and root of a container that has the socket. */
-static int may_ask(uid_t uid) {
-	int may = !uid;
-	for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
-		may |= c->control && uid == ids_first(c);
-	return may;
-}
-
-/* Takes in a client: what is asked here, the policy did not foresee. */
+/*
+ * Takes in a client: what is asked here, the policy did not foresee. Each socket can be connected to
+ * by its owner alone: root, or root of a container that has .control.
+ */
 static void on_control(int listener) {
-	struct ucred who;
-	socklen_t size = sizeof who;
 	struct client *c = clients;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0) return;
 	while (FAULTS && host.fault && !strcmp(host.fault, "hang"))
 		;
 	if (FAULTS && host.fault) *(volatile int *)(uintptr_t)host.device = 0;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) || !may_ask(who.uid)) {
-		close(fd);
-		return;
-	}
 	for (struct client *k = clients; k < clients + LEN(clients); k++)
 		if (!k->fd || (c->fd && k->since < c->since)) c = k;
 	if (c->fd) client_drop(c);
@@ -8571,14 +8707,14 @@ static void signals_open(void) {
 	watch(EPOLL_CTL_ADD, signals, EPOLLIN, FROM_SIGNAL, 0);
 }
 
-/* A socket of ours, which its directory keeps to root; -1: without one. */
-static int socket_open(const char *name, int type, enum source source, int index) {
+/* A socket that clients with that user id connect to, and nobody else; -1: without one. */
+static int socket_open(const char *name, u64 owner, enum source source, int index) {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	format(at.sun_path, sizeof at.sun_path, "%s/%s", host.work, name);
 	unlink(at.sun_path);
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || chmod(at.sun_path, 0666) ||
-	    (type != SOCK_DGRAM && listen(fd, 16))) {
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || chmod(at.sun_path, 0600) ||
+	    chown(at.sun_path, (uid_t)owner, (gid_t)owner) || listen(fd, 16)) {
 		say("socket %s: %m", at.sun_path);
 		close_one(&fd);
 	} else {
@@ -8592,16 +8728,17 @@ static void logs_open(void) {
 	char name[48];
 	for (struct instance *i = instances; i < instances + NCONTAINERS; i++) {
 		i->row = &containers[i - instances];
-		i->log[0] = i->log[1] = i->orders = i->line = i->notify = -1;
+		i->log[0] = i->log[1] = i->orders = i->line = i->control = -1;
 		i->net = i->users = i->lease = -1;
 		memset(i->ports, -1, sizeof i->ports);
 		if (pipe2(i->log, O_CLOEXEC) || fcntl(i->log[0], F_SETFL, O_NONBLOCK))
 			say("%s: a pipe for its log: %m", i->row->name); /* it will be refused */
 		else
 			watch(EPOLL_CTL_ADD, i->log[0], EPOLLIN, FROM_LOG, i - instances);
-		format(name, sizeof name, "%s.notify", i->row->name);
-		if (notifies(i->row))
-			i->notify = socket_open(name, SOCK_DGRAM, FROM_NOTE, i - instances);
+		format(name, sizeof name, "%s.control", i->row->name);
+		if (i->row->control)
+			i->control = socket_open(name, ids_first(i->row), FROM_CONTROL,
+						 i - instances);
 	}
 }
 
@@ -8650,9 +8787,11 @@ static void dispatch(const struct epoll_event *event) {
 	case FROM_CLIENT: on_client(&clients[index]); break;
 	case FROM_REPORT: on_report(&instances[index]); break;
 	case FROM_LOG: on_log(&instances[index]); break;
-	case FROM_NOTE: on_notify(&instances[index]); break;
+	case FROM_CONTROL: on_control(instances[index].control); break;
 	case FROM_LINE: on_line(&instances[index]); break;
-	case FROM_PORT: happen(&instances[index], ON_START); break;
+	case FROM_PORT:
+		if (instances[index].state == IS_LISTENING) happen(&instances[index], ON_START);
+		break; /* else somebody has stopped it in the same turn */
 	case FROM_INSIDE: on_inside(&instances[index]); break;
 	}
 }
@@ -8667,7 +8806,7 @@ static int supervise(void) {
 	memory_advise(happenings, sizeof happenings, MADV_WIPEONFORK);
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	signals_open();
-	listener = socket_open("control", SOCK_SEQPACKET, FROM_SOCKET, 0);
+	listener = socket_open("control", 0, FROM_SOCKET, 0);
 	logs_open();
 	start_all();
 	for (;;) {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -493,6 +494,34 @@ static void rubbish_notify(void)
 	stay();
 }
 
+/* Sends to the socket that the arguments name what nobody closes at once: a connection that lingers, with data to send. */
+static void linger(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	struct linger patience = { .l_onoff = 1, .l_linger = 5 };
+	socklen_t size = sizeof at;
+	static char block[65536];
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0), peer, way;
+
+	if (bind(listener, (struct sockaddr *)&at, size) || listen(listener, 1) ||
+	    getsockname(listener, (struct sockaddr *)&at, &size) || connect(fd, (struct sockaddr *)&at, size) ||
+	    (peer = accept(listener, NULL, NULL)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &patience, sizeof patience))
+		say("a connection: %s\n", why());
+	while (send(fd, block, sizeof block, MSG_DONTWAIT) > 0)
+		;
+	snprintf(to.sun_path, sizeof to.sun_path, "%s", arguments > 2 ? words[2] : "");
+	way = socket(AF_UNIX, strstr(to.sun_path, "notify") ? SOCK_DGRAM : SOCK_SEQPACKET, 0);
+	if (connect(way, (struct sockaddr *)&to, sizeof to))
+		say("%s: %s\n", to.sun_path, why());
+	send_descriptors(way, fd, 1);
+	close(fd);
+	close(way);
+	say("lingers\n");
+	stay();
+}
+
 static void write_launcher(void)
 {
 	static const char *const names[] = { "/dev/launcher", "/dev/launcher/launcher",
@@ -546,7 +575,7 @@ static const struct {
 	{ "orphans", orphans },           { "zombies", zombies },
 	{ "trace-itself", trace_itself }, { "trace-child", trace_child },
 	{ "flood-notify", flood_notify }, { "rubbish-notify", rubbish_notify },
-	{ "write-launcher", write_launcher },
+	{ "write-launcher", write_launcher }, { "linger", linger },
 	{ "quiet", quiet },               { "stay", stay },
 };
 

@@ -102,7 +102,8 @@ static const struct container containers[] = {
 	[STORMED] = ROW("stormed", .command = ARGV("/misbehave", "stay"), .restart = ALWAYS),
 	[SLOW] = ROW("slow", .command = ARGV("/misbehave", "ignore-term"), .restart = ALWAYS,
 		     .stop = { .grace = MILLISECONDS(500) }),
-	[ASKER] = { .name = "asker", .image = "asker.img", .command = ARGV("/misbehave", "stay"), .control = YES },
+	[ASKER] = { .name = "asker", .image = "asker.img", .command = ARGV("/misbehave", "stay"), .control = YES, .pids = 16,
+		    .health = { .every = SECONDS(1000) } }, /* it has a socket for notices */
 	[WELL] = ROW("well", .command = ARGV("/misbehave", "stay"), .pids = 32, .cpu = { .max = PERCENT(100) },
 		     .health = { .command = ARGV("/misbehave", "succeed"), .every = SECONDS(1), .failures = 1 }),
 	[LOOKED_AT] = ROW("looked-at", .command = ARGV("/misbehave", "stay"), /* for longer than it lives */

@@ -3,7 +3,7 @@
 #define LOG_SIZE KiB(16)
 
 enum { ALPHA, BETA, OPEN_A, OPEN_B, LONER, OWNER, GUEST, HOSTED, BUS, SPARE, NAKED, NOWHERE, TAKEN, ECHO_ROW, HANDED, SERVER, SHOP,
-       LAZY, EAGER, ADMINISTRATOR, DHCP, NCONTAINERS };
+       LAZY, EAGER, ADMINISTRATOR, DHCP, CALLER, NCONTAINERS };
 
 #define ROW(NAME) .name = NAME, .image = "toybox.img", .pids = 16, .cpu.max = PERCENT(100), .stop.signal = SIGKILL, \
 	.backoff.first = MILLISECONDS(50)
@@ -49,6 +49,8 @@ static const struct container containers[] = {
 	[DHCP] = { .name = "dhcp", .image = "dhcp.img", .pids = 8, .command = ARGV("udhcpc", "-f", "-i", "lrdhcp0", "-A", "1", "-s", "/script"),
 		.restart = ALWAYS, .net = DEVICE("lrdhcp0"), .keep = CAPS(NET_ADMIN, NET_RAW, NET_BIND_SERVICE), .may = DEFAULT | PACKET,
 		.data = LIST(data, { "dhcp", "/var/lib/dhcp" }) },
+	[CALLER] = { .name = "caller", .image = "act.img", .pids = 16, .command = ARGV("/act", "turn4=3,18085", "turn6=4,18085", "stay"),
+		.ports = LIST(port, { 18086 }, { 18087 }) },
 };
 
 static const struct container run = {

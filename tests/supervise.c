@@ -7,6 +7,7 @@
  *   sleep=MS     waits
  *   burn=MS      uses so much CPU time; 0: for ever
  *   listen4=PORT listen6=PORT  listens at a port of TCP
+ *   turn4=FD,PORT turn6=FD,PORT  makes a listening socket one that connects to that port of the loopback
  *   beat=MS,N    says WATCHDOG=1 so often
  *   tick=MS      prints a number, and the next one after so long, for ever
  *   signals      prints the number of each signal that it gets, from now on
@@ -19,6 +20,8 @@
  */
 
 #define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
@@ -26,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <time.h>
@@ -84,6 +88,19 @@ static void listen_at(int family, int port)
 
 	if (bind(fd, is_v4 ? (void *)&v4 : (void *)&v6, is_v4 ? sizeof v4 : sizeof v6) || listen(fd, 1))
 		fail("listening");
+}
+
+static void turn(int family, const char *what)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)atoi(strchr(what, ',') + 1)) };
+	struct timeval patience = { .tv_usec = 300000 };
+	int fd = atoi(what);
+
+	inet_pton(AF_INET6, family == AF_INET ? "::ffff:127.0.0.1" : "::1", &to.sin6_addr);
+	if (shutdown(fd, SHUT_RDWR) || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience))
+		fail("a socket that listens no more");
+	printf("v%d: %s\n", family == AF_INET ? 4 : 6,
+	       connect(fd, (struct sockaddr *)&to, sizeof to) ? strerror(errno) : "connected");
 }
 
 static void got(int number)
@@ -174,6 +191,10 @@ int main(int argc, char **argv)
 			listen_at(AF_INET, atoi(value));
 		else if (is(*step, "listen6="))
 			listen_at(AF_INET6, atoi(value));
+		else if (is(*step, "turn4="))
+			turn(AF_INET, value);
+		else if (is(*step, "turn6="))
+			turn(AF_INET6, value);
 		else if (is(*step, "beat="))
 			for (n = atol(value), times = atol(strchr(value, ',') + 1); times--; nap(n))
 				say("WATCHDOG=1");

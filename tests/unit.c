@@ -1988,7 +1988,7 @@ static void instances_reset(void)
 					.net = -1, .users = -1, .lease = -1,
 					.ports = { -1, -1, -1, -1, -1, -1, -1, -1 },
 					.log = { i->log[0], i->log[1] },
-					.orders = -1, .line = -1, .notify = i->notify };
+					.orders = -1, .line = -1, .control = -1 };
 	}
 	ending = 0;
 	end_by = budget_at = 0;
@@ -2002,8 +2002,9 @@ static int step(struct instance *i, char letter)
 	int possible = strchr("exf", letter) ? i->task.pid
 		       : letter == 't'	     ? i->deadline != 0
 		       : letter == 'l'	     ? i->look != 0
-		       : letter == 'r'	     ? i->state == IS_STARTING || i->state == IS_UP
-		       : letter == 'z' || letter == 'q' ? i->state == IS_UP
+		       : letter == 'r'	     ? i->state == IS_STARTING || i->state == IS_EXECED || i->state == IS_UP
+		       : letter == 'z'	     ? i->state == IS_UP
+		       : letter == 'q' ? i->state == IS_STARTING || i->state == IS_EXECED || i->state == IS_UP
 		       : letter == 'c'	     ? i->state == IS_LISTENING
 					     : 1;
 	int started = fake.started, busy = i->task.pid && !strchr("xf", letter);
@@ -2034,13 +2035,15 @@ static int step(struct instance *i, char letter)
 	} else if (letter == 'c') { /* a client connects */
 		happen(i, ON_START);
 	} else if (letter == 'q') { /* it is quiet: no client for long */
+		const struct notice quiet = { .kind = NOTICE_IDLE };
 		int pair[2];
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) || dup2(pair[0], i->orders) < 0 ||
-		    send(pair[1], "", 1, 0) != 1)
+		    send(pair[1], &quiet, sizeof quiet, 0) != sizeof quiet)
 			check(NO, "word from inside");
 		close(pair[0]);
 		close(pair[1]);
 		on_inside(i);
+		settle();
 	}
 	if (fake.started != started && (busy || (before != IS_WAITING && before != IS_UNPACKING)))
 		check(NO, "'%c' in the state %s starts a process", letter, state_names[before]);
@@ -2051,9 +2054,9 @@ static int step(struct instance *i, char letter)
 static const char *wrong(const struct instance *i)
 {
 	const struct container *c = i->row;
-	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_UP ||
-		     i->state == IS_STOPPING;
-	int timed = i->state == IS_STARTING || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
+	int active = i->state == IS_UNPACKING || i->state == IS_STARTING || i->state == IS_EXECED ||
+		     i->state == IS_UP || i->state == IS_STOPPING;
+	int timed = i->state == IS_STARTING || i->state == IS_EXECED || i->state == IS_STOPPING || i->state == IS_BACKING_OFF ||
 		    i->state == IS_PARKED;
 	int watched = c->health.every && i->state == IS_UP && !i->paused;
 
@@ -2077,7 +2080,7 @@ static const char *wrong(const struct instance *i)
 		return "it waits for a time that never comes";
 	if (!timed && i->deadline)
 		return "a deadline where nothing is waited for";
-	if (watched != !!i->look && i->state != IS_STARTING)
+	if (watched != !!i->look && i->state != IS_EXECED)
 		return watched ? "nobody looks whether it is well" : "looked at in a state that needs none";
 	if ((i->orders >= 0 || i->line >= 0) && !i->task.pid)
 		return "a connection to a container that is gone";
@@ -2114,7 +2117,7 @@ static const char *ends_well(struct instance *i, const char *history)
 	static const char onwards[NSTATES] = {
 		[IS_WAITING] = 'g',  [IS_UNPACKING] = 'x', [IS_STARTING] = 'e',
 		[IS_STOPPING] = 'x', [IS_BACKING_OFF] = 't',   [IS_PARKED] = 't', [IS_DONE] = 'S',
-		[IS_LISTENING] = 'c',
+		[IS_LISTENING] = 'c', [IS_EXECED] = 'r',
 	};
 	const char *bad = play(i, history);
 
@@ -2133,8 +2136,6 @@ static const char *ends_well(struct instance *i, const char *history)
 	happen(i, ON_START);
 	for (int n = 0; n < 8 && !bad && i->state != IS_UP; n++) {
 		step(i, i->sick && i->task.pid ? 'f' : onwards[i->state]);
-		if (i->state == IS_STARTING && i->row->ready && fake.started)
-			step(i, 'r');
 		bad = wrong(i);
 	}
 	return !bad && i->state != IS_UP ? "started, and not up" : bad;
@@ -2252,12 +2253,34 @@ static void test_budget(void)
 	check_state(FIRST, IS_BACKING_OFF, "one that was well for long begins anew");
 }
 
+/* A log on a terminal: what arrives in pieces comes out as text that steers nothing. */
+static void test_print_log(void)
+{
+	static const char *const pieces[] = { "a\33[31mb\n\n\tc\r", "\n\xc3", "\xa9\xe2\x82", "\xac\xf0\n", "\xff\xe2", "x\xc2" };
+	static const char wanted[] = "a?[31mb\n\n\tc?\n\xc3\xa9\xe2\x82\xac?\n??x";
+	char got[128];
+	int go[2], before = dup(STDOUT_FILENO);
+
+	fflush(stdout);
+	if (before < 0 || pipe(go) || dup2(go[1], STDOUT_FILENO) < 0)
+		return (void)check(NO, "a pipe for a log");
+	for (int i = 0; i < LEN(pieces); i++)
+		print_log(pieces[i], strlen(pieces[i]));
+	dup2(before, STDOUT_FILENO);
+	ssize_t n = read(go[0], got, sizeof got);
+	check_bytes(got, n > 0 ? (size_t)n : 0, wanted, sizeof wanted - 1,
+		    "a log on a terminal: no byte steers it, and no character is cut");
+	close(go[0]);
+	close(go[1]);
+	close(before);
+}
+
 static void test_health(void)
 {
 	struct instance *i = &instances[WATCHED];
 
 	play(i, "Sgxe");
-	check_state(WATCHED, IS_STARTING, "executed is not ready");
+	check_state(WATCHED, IS_EXECED, "executed is not ready");
 	step(i, 't');
 	check_number(fake.signal, SIGKILL, "not ready in time: it is killed");
 	step(i, 'f');
@@ -2265,6 +2288,11 @@ static void test_health(void)
 	check_string(i->note, "not ready in time", "and says why");
 	play(i, "Sgxer");
 	check_state(WATCHED, IS_UP, "ready is up");
+	play(i, "Sgxr");
+	check_state(WATCHED, IS_UP, "so is who says it before the supervisor knows that it was executed");
+	step(i, 'e');
+	check_state(WATCHED, IS_UP, "which changes nothing then");
+	play(i, "Sgxer");
 	step(i, 'l');
 	check_state(WATCHED, IS_STOPPING, "silence is an end");
 	check_number(fake.signal, SIGTERM, "in order");
@@ -2273,6 +2301,16 @@ static void test_health(void)
 	play(i, "SgxerlP");
 	step(i, 'x');
 	check_state(WATCHED, IS_DONE, "unless somebody stops it meanwhile");
+	play(i, "Sgx");
+	check_number(i->ends, 0, "the end of the unpacker is none of the workload");
+	check_number(i->status, 125, "and its status none either");
+	play(i, "Sgxerx");
+	check_number(i->ends, 1, "that of the workload is");
+	play(i, "Sgxeq");
+	check_state(WATCHED, IS_EXECED, "no client for long: not before it is ready");
+	step(i, 'r');
+	settle();
+	check_state(WATCHED, IS_STOPPING, "but then it rests");
 }
 
 static void test_stop(void)
@@ -2667,6 +2705,7 @@ int main(void)
 	test_stats();
 	test_backoff();
 	test_budget();
+	test_print_log();
 	test_health();
 	test_stop();
 	test_order();
