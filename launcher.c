@@ -5382,13 +5382,12 @@ static _Noreturn void workload(const struct container *c, const struct image *sa
 }
 
 /*
- * What PID 1 of a container has open, and waits for: its signals, what the supervisor asks, what the
- * workload tells by sd_notify(3), and a line for each process that was asked for. Through a line go:
- * to us the signals for the process, or the end of who wants it; from us its last words if it could
- * not be executed, then its status.
+ * What PID 1 of a container has open, and waits for: its signals, what the supervisor asks, what
+ * the workload tells by sd_notify(3), and a line for each process that was asked for, the last one
+ * for health. Through a line go: to us the signals for the process, or the end of who wants it;
+ * from us its last words if it could not be executed, then its status.
  */
 enum { IN_SIGNALS, IN_ORDERS, IN_NOTICES, IN_LINES, IN_ALL = IN_LINES + 8 + 1 };
-/* the last line: for health */
 
 static struct {
 	struct pollfd fds[IN_ALL];
@@ -7418,6 +7417,12 @@ static int save_start(int client, const struct task *task, u64 ids) {
 
 /* ==== Part IV: The life that may not ========================================================== */
 
+/*
+ * PID 1 receives nothing that a workload can send, and never has the last reference of anything
+ * that a workload can use: its recv(2) or close(2) could wait for as long as the workload likes.
+ * What it is told comes from PID 1 of the container, in a struct of a fixed size.
+ */
+
 #pragma GCC poison die exit _exit
 
 /* ---- 26  instance -------------------------------------------------------------------------------
@@ -7457,7 +7462,7 @@ static const char state_names[][12] = { STATES(WORD_ONLY) };
 
 enum { KILL_AGAIN = 1000, END_LIMIT = 30000, LOOK_AGAIN = 50 }; /* ms */
 enum { MOST_KILLS = 10 }; /* attempts to kill, after which it is said that this does not help */
-enum { LAST_WORDS = 16 }; /* reads of 4 KiB of what a task has left in its log */
+enum { LAST_WORDS = 32 }; /* reads, which take all that the pipe of a log holds */
 
 struct instance {
 	const struct container *row; /* of the policy */
@@ -8605,7 +8610,7 @@ static void on_client(struct client *c) {
 }
 
 /*
- * Takes in a client: what is asked here, the policy did not foresee. Each socket can be connected to
+ * Takes in a client: what is asked here, the policy did not foresee. A socket can be connected to
  * by its owner alone: root, or root of a container that has .control.
  */
 static void on_control(int listener) {
