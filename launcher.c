@@ -944,9 +944,10 @@ enum { EDISTRUST = ENOTNAM };
 static const char *error_text(int error) {
 	static char number[] = "error 000";
 	const char *text = strerror(error);
+	if (error == EUCLEAN) return "the file system is damaged: fsck may mend it";
 	if (error == EDISTRUST)
 		return "a symbolic link on the way could be made by somebody else than root";
-	if (strcmp(text, strerror(INT_MAX)) != 0) return text;
+	if (strcmp(text, "No error information") != 0) return text;
 	for (char *p = number + sizeof number - 2; *p != ' '; error /= 10)
 		*p-- = (char)('0' + error % 10);
 	return number;
@@ -5872,8 +5873,9 @@ static void mount_data(void) {
 	mkdir(data_path, 0700);
 	path_wait(host.disk, DEVICE_WAIT);
 	for (; i < LEN(types) && mount(host.disk, data_path, types[i], MS_PLAIN, NULL); i++)
-		if (errno != ENODEV) failed = errno;
+		if (errno != ENODEV && (failed == ENODEV || failed == EINVAL)) failed = errno;
 	if (i == LEN(types)) {
+		if (failed == EBADMSG) failed = EUCLEAN; /* a checksum is wrong */
 		say("mounting %s on %s: %s", host.disk, data_path, strerror(failed));
 		data_path = "/proc/none"; /* better not started than started without its data */
 	}

@@ -383,6 +383,16 @@ static void test_ring_show(void)
 	check_shown("", "neither later");
 }
 
+static void test_error_text(void)
+{
+	check_string(error_text(ENOENT), "No such file or directory", "an error that libc knows");
+	for (int error = 1; error < 134; error++)
+		if (strstr(error_text(error), "No error"))
+			check_number(error, 0, "an error has a text");
+	check(!!strstr(error_text(EUCLEAN), "fsck"), "an error that musl does not know");
+	check(strstr(error_text(133), "133") || strstr(error_text(133), "Memory"), "and another one");
+}
+
 /* -- files -- */
 
 static void test_paths(void)
@@ -2661,6 +2671,7 @@ int main(void)
 	test_log_limits();
 	test_ring();
 	test_ring_show();
+	test_error_text();
 	test_paths();
 	test_digest();
 	test_long_names();
