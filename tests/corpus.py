@@ -5,8 +5,8 @@ takes: LAUNCHER  [COMMAND...] that runs it (prlimit, for one)
 gives: TAP. A legal image becomes the tree that is written next to it; an illegal one becomes
        nothing, for the reason written next to it. Either way all around it stays as it was.
 environment: EVERY  leaves out most cuts and flipped bits: 7 takes one of seven (1)
-             KEYED  a launcher that takes only what known.sec or second.sec has signed, with rows for web-1.2.img
-             KEYRING  the directory of these two, and of other.sec
+             KEYED  a launcher that takes only what known.sec, second.sec or twin.sec has signed, and has rows for web-1.2.img
+             KEYRING  the directory of these three, of which twin has the number of known, and of other.sec
              SEEDS  a directory: instead of all that, a few images of each kind are left there
 """
 import base64
@@ -840,7 +840,7 @@ def refused_archives():
     for value in 'x', '', '-1', '1.5', '0x10', '9' * 19, '9' * 5000, ' 1', '1 ':
         refused('a PAX size %r' % value[:30], image(pax(record('size', value)), file('a')), 'extended header')
         refused('a PAX uid %r' % value[:30], image(pax(record('uid', value)), file('a')), 'extended header')
-    for value in 'x', '', '.5', '1.x', '1..2', '--1', '1.-5', '9' * 30:
+    for value in 'x', '', '.5', '1.x', '1..2', '12x', '-1x', '1,5', '1 ', '--1', '1.-5', '9' * 30:
         refused('a PAX time %r' % value[:30], image(pax(record('mtime', value)), file('a')), 'extended header')
     refused('a PAX uid out of range', image(pax(record('uid', 2**32 - 1)), file('a')), 'out of range')
     refused('two sizes', image(pax(record('size', 512)), entry('a', data=b'x' * 512 + file('../canary/f', 'y'), size=1024)),
@@ -1053,6 +1053,7 @@ def legal_headers():
     if EVERY == 1:
         both('257 chunks', big, 'f 644 a ' + show((NOISE * 90)[:16 << 20]))
     if KEYED:
+        legal('signed by a key with the number of another', headed(small, key='twin'), SMALL_TREE, who=KEYED)
         legal('signed by the second key', headed(small, key='second'), SMALL_TREE, who=KEYED)
 
 
@@ -1595,6 +1596,38 @@ def document(out):
         return None
 
 
+def everybodys():
+    """Who is not root gets the modes of directories too, and fills those that nobody may write or enter."""
+    if not VERIFIES:
+        return  # the program is for another machine, and its emulator is not in front of it
+    many = [folder('w', 0o1777), folder('r', 0o555, mtime=7), file('r/a', 'x'), folder('r/n', 0, mtime=8), folder('r/n/m', 0o600),
+            file('r/n/m/a', 'y'), folder('s', 0o2750), folder('o', 0), file('o/p/a'), folder('o', 0o711), folder('g', 0),
+            folder('./', 0o755), file('r/n/b', 'z'), folder('h', 0o500), folder('i/j', 0o444), folder('i', 0o111)]
+    once = [e for i, e in enumerate(many) if i not in (7, 8)]  # with shards, no name is there twice
+    is_file = [e for e in once if e[156:157] == b'0']
+    tree = """d 755 .
+              d 1777 w\n d 555 r @7\n f 644 r/a x\n d 0 r/n @8\n d 600 r/n/m\n f 644 r/n/m/a y\n d 2750 s\n d 711 o
+              d 755 o/p @now\n f 644 o/p/a\n d 0 g\n f 644 r/n/b z\n d 500 h\n d 111 i\n d 444 i/j"""
+    body, starts = shards_of(sorted(e for e in once if e not in is_file), is_file)
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    os.mkdir('theirs')
+    os.chmod('.', 0o755)
+    os.chown('theirs', 65534, 65534)
+    for what, data, lacks in ('an archive', image(*many), ()), ('shards', headed(body, shards=starts), ('o/p',)):
+        with open('x.img', 'wb') as f:
+            f.write(data)
+        os.chmod('x.img', 0o644)
+        p = subprocess.run(nobody + command[-1:] + ['unpack', 'x.img', 'theirs/out'], stderr=subprocess.PIPE, timeout=LIMIT)
+        want = sorted(line.strip() for line in tree.split('\n') if not any(word in line for word in lacks))
+        got = sorted(line.replace(' #65534:65534', '') for line in listing('theirs/out')) if not p.returncode else None
+        result(got == want and not p.stderr, 'unpacked by an ordinary user, %s: modes' % what, p.stderr,
+               'missing: %s' % sorted(set(want) - set(got or [])), 'unexpected: %s' % sorted(set(got or []) - set(want)))
+        remove('theirs/out')
+    with open('x.img', 'wb') as f:
+        f.write(frame(SMALL))
+    remove('theirs')
+
+
 def places():
     """DIR itself: what is there, and what there is no room for."""
     with open('x.img', 'wb') as f:
@@ -1628,6 +1661,7 @@ def places():
     status, said = run('unpack', 'x.img', 'nowhere/out')
     result(status == 1 and b'nowhere/out' in said and said.count(b'\n') == 1, 'refused: a place that is not there', status,
            said)
+    everybodys()
     for name in 'full', 'empty':
         remove(name)
     os.unlink('link')
@@ -1756,7 +1790,7 @@ def main():
         f.write(frame(SMALL))
         f.flush()
         p = subprocess.run(command + ['verify', f.name], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        VERIFIES = b'it takes root, or user namespaces' not in p.stderr
+        VERIFIES = b'a process to unpack in: Invalid argument' not in p.stderr
     inside(None, legal_frames, refused_frames, legal_archives, legal_from_tools, refused_archives, large_blocks, legal_headers,
            refused_headers, refused_shards, signatures, devices, verbs, names, places)
     # In memory, where the root of a container is too; disks are slow to make and remove so much.
