@@ -1436,6 +1436,7 @@ struct image {
 	u64 ids;                     /* the first user id of those who will own it; 0: as it says */
 	int anyone;                  /* who has signed it does not matter */
 	int trusted;                 /* one of our keys has signed the header */
+	u64 room, inodes;            /* what it may take when it is unpacked: see image_bound */
 	uint8_t digest[DIGEST_SIZE]; /* of the header, and so of all: names the image */
 	uint8_t signer[KEY_NUMBER];  /* its number, or that of a stranger's; zeros: not signed */
 	char *pairs, *pairs_end;     /* in text: key, value, key... each with a NUL behind it */
@@ -2036,7 +2037,12 @@ enum tar_how {
 	TAR_SKELETON = 4, /* only make directories; others fill them */
 	TAR_FINISH = 8,   /* the same directories again, filled: owner, mode and time */
 	TAR_NO_END = 16,  /* a later shard has the end of the archive */
-	TAR_DISCARD = 32, /* write no data: somebody only wants to know */
+	TAR_DISCARD = 32, /* write no data, but count their pages: somebody only wants to know */
+};
+
+struct tally {             /* of all the processes that unpack the image */
+	unsigned left_out; /* device nodes: a container's /dev is not the image's affair */
+	unsigned pages;    /* that were not written */
 };
 
 struct tar {
@@ -2048,9 +2054,9 @@ struct tar {
 	int dir_gid;               /* whom entries made in it belong to, if it says so; else 0 */
 	struct timespec dir_mtime; /* put back when it is left, for making entries changes it */
 	u64 end;                   /* of the data that have been written to its file */
-	unsigned *left_out;        /* device nodes: a container's /dev is not the image's affair */
-	int fd;                    /* of the entry, if it is a file or directory; or -1 */
-	const char *leaf;          /* its last name, in path */
+	struct tally *tally;
+	int fd;           /* of the entry, if it is a file or directory; or -1 */
+	const char *leaf; /* its last name, in path */
 	char path[PATH_MAX], link[PATH_MAX];
 	unsigned char type;
 	i64 mode, uid, gid, size;
@@ -2268,6 +2274,17 @@ static int is_zero(const uint8_t *p, size_t n) {
 	return !word;
 }
 
+/* Writes, as pwrite(2), or counts the pages that it would take beside those before t->end. */
+static ssize_t data_put(struct tar *t, const uint8_t *p, size_t n, u64 at) {
+	if (!(t->how & TAR_DISCARD)) return pwrite(t->fd, p, n, at);
+	u64 page = getpagesize(), from = at / page, counted = (t->end + page - 1) / page;
+	unsigned more = (at + n + page - 1) / page - (from > counted ? from : counted);
+	if (__atomic_add_fetch(&t->tally->pages, more, __ATOMIC_RELAXED) <= t->m->room / page)
+		return n;
+	errno = ENOSPC;
+	return -1;
+}
+
 /* Writes n bytes that belong at that place. Pages of zeros stay holes, which need no memory. */
 static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 	enum { PAGE = 4096 };
@@ -2275,7 +2292,7 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 		step = min(PAGE - (at + i) % PAGE, n - i);
 		if (step && !is_zero(p + i, step)) continue;
 		while (from < i) {
-			ssize_t done = pwrite(t->fd, p + from, i - from, at + from);
+			ssize_t done = data_put(t, p + from, i - from, at + from);
 			if (done < 0) return -errno;
 			from += done;
 			t->end = at + from;
@@ -2287,14 +2304,13 @@ static int data_write(struct tar *t, const uint8_t *p, size_t n, u64 at) {
 
 static int entry_data(struct tar *t) {
 	u64 size = t->size, at = 0;
-	int failed, discard = t->how & TAR_DISCARD;
+	int failed;
 	t->end = 0;
 	for (ssize_t n; at < size; at += n, t->m->out_at += n) {
 		if ((n = tar_peek(t, size - at)) < 0) return (int)n;
-		if (!discard && (failed = data_write(t, t->m->out + t->m->out_at, n, at)))
-			return failed;
+		if ((failed = data_write(t, t->m->out + t->m->out_at, n, at))) return failed;
 	}
-	if (t->end < size && !discard && ftruncate(t->fd, (off_t)size)) return -errno;
+	if (t->end < size && ftruncate(t->fd, (off_t)size)) return -errno;
 	return tar_padding(t);
 }
 
@@ -2361,7 +2377,7 @@ static int make_link(struct tar *t) {
 }
 
 static int make_node(struct tar *t) {
-	__atomic_fetch_add(t->left_out, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&t->tally->left_out, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -2481,14 +2497,14 @@ static int tar_end(struct tar *t) {
 }
 
 /*
- * Unpacks below the directory root what image_rewind has chosen. how: TAR_* bits. Adds to *left_out
- * the number of device nodes. Returns 0, or -EBADMSG and the reason in m->why.
+ * Unpacks below the directory root what image_rewind has chosen. how: TAR_* bits. It adds to
+ * the tally. Returns 0, or -EBADMSG and the reason in m->why.
  */
-static int image_unpack(struct image *m, int root, unsigned how, unsigned *left_out) {
+static int image_unpack(struct image *m, int root, unsigned how, struct tally *tally) {
 	uint8_t h[TAR_BLOCK];
 	struct tar *t = &tar;
 	int failed = 0;
-	*t = (struct tar){ .m = m, .root = root, .how = how, .left_out = left_out, .dir = -1 };
+	*t = (struct tar){ .m = m, .root = root, .how = how, .tally = tally, .dir = -1 };
 	for (int more = 1; more && !failed;) {
 		/* A shard may end in front of a header. */
 		ssize_t n = t->given || t->pax_size || !(how & TAR_NO_END) ? 1 : image_peek(m);
@@ -4203,9 +4219,9 @@ static IN_PAGES struct image image; /* the one that this process works on */
 
 /* What the processes that unpack one image share. */
 static struct crew {
-	unsigned shard;    /* that is taken next */
-	unsigned failed;   /* somebody has said why */
-	unsigned left_out; /* device nodes */
+	unsigned shard;  /* that is taken next */
+	unsigned failed; /* somebody has said why */
+	struct tally tally;
 } * crew;
 
 /* All that it takes to fill a directory from an open file. */
@@ -4231,7 +4247,7 @@ static void worker_confine(int root) {
 static void unpack_shard(struct image *m, int root, unsigned shard, unsigned how) {
 	image_rewind(m, shard);
 	how |= shard < m->nshards - 1 ? TAR_NO_END : 0;
-	int failed = image_unpack(m, root, how, &crew->left_out);
+	int failed = image_unpack(m, root, how, &crew->tally);
 	if (failed && __atomic_exchange_n(&crew->failed, 1, __ATOMIC_RELAXED)) {
 		while (wait(NULL) > 0)
 			; /* who was first says why, and does not outlive its parent */
@@ -4264,11 +4280,12 @@ static _Noreturn void worker(struct image *m, int root, unsigned how) {
 	_exit(0);
 }
 
-/* A worker without a root has one of its own, which goes with it. */
-static int worker_root(u64 spaces) {
+/* A worker without a root has one of its own, which goes with it, and takes no data. */
+static int worker_root(const struct image *m, u64 spaces) {
+	const char *options = words("size=%llu,nr_inodes=%llu", m->inodes << 12, m->inodes);
 	if (!spaces) die("a place to unpack: it takes root, or user namespaces");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "nr_inodes=1m"))
+	    mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a place to unpack: %m");
 	return dir_open(AT_FDCWD, "/proc");
 }
@@ -4276,9 +4293,10 @@ static int worker_root(u64 spaces) {
 /*
  * Has the open image unpacked below the directory root, or below none, to see if it could be, by a
  * process that can do nothing else. It has users and mounts of its own where the kernel has such.
- * signals: what kills it, see task_wait. Returns 0, or -EBADMSG and the reason in m->why.
+ * cgroup_name: as for task_fork; signals: what kills it, see task_wait. Returns 0, or -EBADMSG and
+ * the reason in m->why.
  */
-static int unpack(struct image *m, int root, const sigset_t *signals) {
+static int unpack(struct image *m, int root, const char *cgroup_name, const sigset_t *signals) {
 	unsigned how = (geteuid() ? 0 : TAR_OWNERS) | (root < 0 ? TAR_DISCARD : 0);
 	static const u64 tries[] = { CLONE_NEWUSER | CLONE_NEWNS, CLONE_NEWNS, 0 };
 	u64 spaces = 0, patience = now() + SECONDS(10);
@@ -4290,7 +4308,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
 	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
 		if (parent == -EAGAIN) poll(NULL, 0, 20);
-		parent = task_fork(&task, spaces = tries[i], NULL);
+		parent = task_fork(&task, spaces = tries[i], cgroup_name);
 	}
 	if (!parent) {
 		close(go[1]);
@@ -4298,7 +4316,7 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 			die("its users can't be mapped");
 		if (m->ids && users_become(0, 0)) die("its users: %m");
 		child_bind();
-		root = root < 0 ? worker_root(spaces) : root;
+		root = root < 0 ? worker_root(m, spaces) : root;
 		descriptors_keep((int[]){ m->fd, root, host.report }, 3);
 		worker(m, root, how);
 	}
@@ -4311,8 +4329,8 @@ static int unpack(struct image *m, int root, const sigset_t *signals) {
 	close(go[1]);
 	if (parent < 0) return refuse(m, "a process to unpack in: %s", strerror(-parent));
 	int failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
-	if (crew->left_out)
-		say("%u device nodes are left out: a container has its own", crew->left_out);
+	if (crew->tally.left_out)
+		say("%u device nodes are left out: a container has its own", crew->tally.left_out);
 	munmap(crew, sizeof *crew);
 	return failed ? -EBADMSG : 0;
 }
@@ -4393,6 +4411,18 @@ static int row_number(const struct container *c) {
 	return row;
 }
 
+/*
+ * Sets what the image may take: what its header says, or else as much as the limit; an inode takes
+ * a KiB of the kernel's memory.
+ */
+static void image_bound(struct image *m, u64 most) {
+	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), page = getpagesize();
+	u64 entries = header_number(header_value(m, "entries", NULL)), many = most / 1024;
+	m->inodes = (entries ? min(entries, many) : many) + 256;
+	m->room = m->digests ? min(unpacked + (min(entries, many) + 64) * page, most) : most;
+}
+
+/* Refuses an image that its header says is not for this row, or this machine; else sets bounds. */
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
 	const char *version = header_value(m, "version", NULL);
@@ -4414,32 +4444,29 @@ static int image_accept(struct image *m, const struct container *c) {
 	if (unpacked > most)
 		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
 			      unpacked >> 10, most >> 10);
+	m->ids = ids_first(c);
+	image_bound(m, most);
 	return 0;
 }
 
 /* Unpacks what is at that place into a bounded tmpfs, and makes it read-only, for good. */
 static int unpack_place(const struct container *c, struct image *m, const char *place) {
 	char root[PATH_MAX], says[PATH_MAX], options[96];
-	u64 size = root_size(c), page = getpagesize();
 	if (after(place, "/dev/")) path_wait(place, DEVICE_WAIT);
 	int failed = image_find(m, place, NO);
 	if (!failed) failed = image_accept(m, c);
 	if (failed) return failed;
-	u64 entries = header_number(header_value(m, "entries", NULL));
-	u64 unpacked = header_number(header_value(m, "unpacked", NULL));
-	u64 needed = m->digests ? min(unpacked + (entries + 64) * page, size) : size;
 	root_path(root, c->image, "");
 	/* Large pages for large files, where there are such (CONFIG_TRANSPARENT_HUGEPAGE). */
 	int large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
-	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", needed,
-	       entries ? entries + 256 : size / 1024, large ? ",huge=within_size" : "");
+	format(options, sizeof options, "mode=755,size=%llu,nr_inodes=%llu%s", m->room, m->inodes,
+	       large ? ",huge=within_size" : "");
 	if ((mkdir(root, 0755) && errno != EEXIST) ||
 	    mount(strrchr(root, '/') + 1, root, "tmpfs", MS_NOSUID | MS_NODEV, options))
 		die("a tmpfs for the root: %m");
-	m->ids = ids_first(c);
 	int dir = dir_open(AT_FDCWD, root);
 	if (dir < 0 || fchown(dir, (uid_t)m->ids, (gid_t)m->ids)) die("%s: %m", root);
-	if ((failed = unpack(m, dir, NULL))) {
+	if ((failed = unpack(m, dir, NULL, NULL))) {
 		close(dir);
 		umount2(root, MNT_DETACH);
 		return failed;
@@ -6627,7 +6654,7 @@ static int ask_unpack(char **argv) {
 	if (mkdir(temporary, 0755)) die("%s: %m", temporary);
 	int dir = open(temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	umask(0);
-	int failed = unpack(&image, dir, &signals);
+	int failed = unpack(&image, dir, NULL, &signals);
 	if (!failed && !rename(temporary, into)) return 0;
 	say("%s: %s", failed ? argv[0] : into, failed ? image.why : strerror(errno));
 	tree_empty(dir);
@@ -6651,6 +6678,16 @@ static void run_tidy(void) {
 	for (int i = 0; i < NCONTROLLERS; i++) dir_each(cgroup.base[i], remove_dead_run);
 }
 
+static void run_leave(const char *name) {
+	for (int i = 0; i < NCONTROLLERS; i++) remove_stale(cgroup.base[i], name);
+}
+
+/* The name of the cgroup of what is done by hand; its directory of that name is host.work. */
+static const char *run_name(void) {
+	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
+	return host.work + strlen("/run/");
+}
+
 /* One container in the foreground, by the policy's row `run`. Its exit status becomes ours. */
 static int ask_run(char **argv) {
 	const struct supply supply = { .stdio = { 0, 1, 2 },
@@ -6659,14 +6696,13 @@ static int ask_run(char **argv) {
 				       .users = -1,
 				       .lease = -1,
 				       .ports = NO_PORTS };
-	const char *name = host.work + strlen("/run/");
+	const char *name = run_name();
 	struct container c = run;
 	struct task task;
 	sigset_t signals;
 	int failed, code = 125, skip = argv[1] && !strcmp(argv[1], "--") ? 2 : 1;
 
 	host.code = code;
-	format(host.work, sizeof host.work, "/run/launcher-run-%d", getpid());
 	c.name = name;
 	c.image = as_path(argv[0]);
 	c.ports = NULL; /* nobody listens for it */
@@ -6686,7 +6722,7 @@ static int ask_run(char **argv) {
 	if (cgroup_stat(name, STAT_OOM_KILLS))
 		say("out of memory: the limit is %llu KiB", memory_max(&c) >> 10);
 	root_drop(c.image);
-	for (int i = 0; i < NCONTROLLERS; i++) remove_stale(cgroup.base[i], name);
+	run_leave(name);
 	unseal();
 	return code;
 }
@@ -6739,10 +6775,58 @@ static void print_signer(const struct image *m) {
 	if (option('j')) print_member("trusted", m->trusted ? "true" : "false", YES);
 }
 
+/*
+ * The row that would have the open image: its file has the name of the row's, or it says so itself
+ * and is signed. For no row it is one for `launcher run`.
+ */
+static const struct container *image_row(const struct image *m, const char *path) {
+	static struct container by_hand;
+	const char *name = m->trusted ? header_value(m, "name", NULL) : NULL;
+	const char *names[] = { strrchr(path, '/') + 1, name ? words("%s.img", name) : "" };
+	for (int i = 0; i < LEN(names); i++)
+		for (int row = 0; row < NCONTAINERS; row++)
+			if (!strcmp(containers[row].image, names[i])) return &containers[row];
+	by_hand = run;
+	by_hand.image = path;
+	return &by_hand;
+}
+
+/*
+ * Unpacks the open image to nowhere, within the memory of a start of that row, but a quarter of the
+ * machine's, and in a cgroup where such can be had. Returns 0, or -EBADMSG with a reason in m->why.
+ */
+static int unpack_nowhere(struct image *m, const struct container *c) {
+	const char *name = run_name();
+	const sigset_t signals = signals_all();
+	struct container limits = { .cpu = { .max = PERCENT(6400) },
+				    .pids = 256,
+				    .tolerate = ~0ULL };
+	struct sysinfo machine = { 0 };
+	int no_cgroup = geteuid() != 0;
+	sysinfo(&machine);
+	/* Not the row, but the launcher, is charged with what rows share. */
+	u64 most = root_size(c) + (image_users(c->image) > 1 ? MiB(4) : 0);
+	limits.memory.max = min(most, (u64)machine.totalram * machine.mem_unit / 4);
+	m->inodes = min(m->inodes, limits.memory.max / 1024 + 256);
+	if (no_cgroup) {
+		m->ids = 0; /* there is one user to give */
+	} else {
+		cgroup_open(".");
+		run_tidy();
+		no_cgroup = cgroup_make(name, &limits);
+	}
+	int failed = unpack(m, -1, no_cgroup ? NULL : name, &signals);
+	if (failed && !no_cgroup && cgroup_stat(name, STAT_OOM_KILLS))
+		failed = refuse(m, "it takes more than %llu KiB", limits.memory.max >> 10);
+	if (!geteuid()) run_leave(name);
+	return failed;
+}
+
 static int ask_inspect(char **argv) {
 	char digest[2 * DIGEST_SIZE + 1];
 	const char *value = NULL;
-	if (image_find(&image, as_path(argv[0]), YES)) die("%s: %s", argv[0], image.why);
+	const char *path = as_path(argv[0]);
+	if (image_find(&image, path, YES)) die("%s: %s", argv[0], image.why);
 	print_member("file", argv[0], NO);
 	print_key("signer");
 	print_signer(&image);
@@ -6760,14 +6844,21 @@ static int ask_inspect(char **argv) {
 		print(is_list ? "]" : "");
 	}
 	print_end();
+	if (!option('l')) return 0;
+	const struct container *c = image_row(&image, path);
 	tar_each = print_entry;
-	if (option('l') && unpack(&image, -1, NULL)) die("%s: %s", argv[0], image.why);
+	image_bound(&image, root_size(c));
+	image.room = UINT64_MAX; /* it may be for a larger machine */
+	if (unpack_nowhere(&image, c)) die("%s: %s", argv[0], image.why);
 	return 0;
 }
 
-/* The image is unpacked into a place that goes away with its unpacker. */
+/* What a start of its row would do: the image is unpacked, but to where it goes away again. */
 static int ask_verify(char **argv) {
-	int failed = image_find(&image, as_path(argv[0]), NO) || unpack(&image, -1, NULL);
+	const char *path = as_path(argv[0]);
+	int failed = image_find(&image, path, NO);
+	const struct container *c = failed ? NULL : image_row(&image, path);
+	failed = failed || image_accept(&image, c) || unpack_nowhere(&image, c);
 	if (failed && !option('j')) die("%s: %s", argv[0], image.why);
 	if (option('j')) {
 		print_member("file", argv[0], NO);

@@ -146,6 +146,7 @@ static const struct container containers[] = {
 	[MISSING] = {
 		.name    = "missing",
 		.image   = "missing.img",
+		.version = "1.2",
 		.command = SHELL("exec sleep 1000"),
 		.backoff = SLOWLY,
 		SMALL,

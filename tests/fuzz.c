@@ -285,7 +285,7 @@ static void fuzz_tar(const uint8_t *bytes, size_t size)
 	static const uint8_t start[] = { 4, 0x22, 0x4d, 0x18, 0x40, 0x40, 0 };
 	static uint8_t *frame;
 	enum { MOST = 1 << 20, STEP = 1 << 16 };
-	unsigned left_out = 0;
+	struct tally tally = { 0 };
 	size_t at = sizeof start;
 
 	if (!frame)
@@ -303,8 +303,9 @@ static void fuzz_tar(const uint8_t *bytes, size_t size)
 	if (take(&image, frame, at + 4, YES))
 		broken("the frame has no header");
 	image_rewind(&image, 0);
+	image.room = MOST;
 	unsigned how = ways[bytes[0] % LEN(ways)] & (geteuid() ? ~TAR_OWNERS : ~0U);
-	deep += !image_unpack(&image, place, how, &left_out);
+	deep += !image_unpack(&image, place, how, &tally);
 	clear();
 }
 
@@ -313,7 +314,8 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 {
 	static char *whole;
 	enum { MOST = 1 << 20 };
-	unsigned left_out = 0, shards = size ? bytes[0] & 7 : 0;
+	struct tally tally = { 0 };
+	unsigned shards = size ? bytes[0] & 7 : 0;
 	uint8_t digest[32];
 	char text[65];
 	int failed = 0;
@@ -353,7 +355,7 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 					  : TAR_SHARDS;
 		image_rewind(&image, shard);
 		failed = image_unpack(&image, place, how | (shard < last ? TAR_NO_END : 0),
-				      &left_out);
+				      &tally);
 	}
 	deep += !failed;
 	clear();
