@@ -4419,7 +4419,8 @@ static void image_bound(struct image *m, u64 most) {
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), page = getpagesize();
 	u64 entries = header_number(header_value(m, "entries", NULL)), many = most / 1024;
 	m->inodes = (entries ? min(entries, many) : many) + 256;
-	m->room = m->digests ? min(unpacked + (min(entries, many) + 64) * page, most) : most;
+	m->room = unpacked && entries ? min(unpacked + (min(entries, many) + 64) * page, most)
+				      : most;
 }
 
 /* Refuses an image that its header says is not for this row, or this machine; else sets bounds. */

@@ -1453,6 +1453,13 @@ def verbs():
         got = document(p.stdout)
         result(p.returncode == 1 and got and not got[0]['ok'] and reason in got[0]['why'] and not differ,
                'an image %s: verify refuses it, and run' % what, p.stdout, p.stderr, *differ)
+    for key in 'unpacked', 'entries':
+        with open('x.img', 'wb') as f:
+            f.write(headed(large, **{'unpacked': 2**19, key: None}))
+        p = subprocess.run(command + ['run', 'x.img', '--', '/none'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        result(b'/none: No such file' in p.stderr, 'a header without %s: the limit of the row counts' % key, p.stderr)
+        verify_too(command, headed(large), 0)
+    result(not differ, 'and for verify', *differ)
     odd = (file('a\nb', 'x'), file('\033[31m'), file(b'\xff\xfe'), file('"\\'), file('%n%s'), file('\u00e4\u202e'),
            symlink('l', '"\n'),
            file('t\tt'), hard('h', '%n%s'), fifo('p'), folder('d', 0o1755), entry('n', '3'), file('s', mode=0o4711))
