@@ -4423,6 +4423,13 @@ static void image_bound(struct image *m, u64 most) {
 				      : most;
 }
 
+/* An image has the name of its file, but for the end .img: images/pack gives it that. */
+static int image_named(const char *file, const char *name) {
+	size_t n = strlen(file);
+	n -= n > 4 && !strcmp(file + n - 4, ".img") ? 4 : 0;
+	return strlen(name) == n && !strncmp(file, name, n);
+}
+
 /* Refuses an image that its header says is not for this row, or this machine; else sets bounds. */
 static int image_accept(struct image *m, const struct container *c) {
 	const char *name = header_value(m, "name", NULL), *arch = header_value(m, "arch", NULL);
@@ -4430,7 +4437,6 @@ static int image_accept(struct image *m, const struct container *c) {
 	const char *least = header_value(m, "kernel", NULL);
 	u64 unpacked = header_number(header_value(m, "unpacked", NULL)), most = root_size(c);
 	struct utsname kernel = { 0 };
-	size_t n = strcspn(c->image, ".");
 	uname(&kernel);
 	if (c->version && (!version || version_compare(version, c->version) < 0))
 		return refuse(m, "it has the version %s, and %s is the least that is accepted",
@@ -4439,9 +4445,9 @@ static int image_accept(struct image *m, const struct container *c) {
 		return refuse(m, "it is for %s, and this is %s", arch, ARCH);
 	if (least && version_compare(kernel.release, least) < 0)
 		return refuse(m, "it needs Linux %s, and this is %s", least, kernel.release);
-	if (m->trusted && name && row_number(c) < NCONTAINERS &&
-	    (strncmp(name, c->image, n) || name[n]))
-		return refuse(m, "it is the image '%s', and not that of this row", name);
+	if (m->trusted && row_number(c) < NCONTAINERS && !image_named(c->image, name ?: ""))
+		return refuse(m, "it is the image '%s', and not that of this row",
+			      name ?: "without a name");
 	if (unpacked > most)
 		return refuse(m, "it has %llu KiB when it is unpacked, and the limit is %llu KiB",
 			      unpacked >> 10, most >> 10);
@@ -6783,10 +6789,11 @@ static void print_signer(const struct image *m) {
 static const struct container *image_row(const struct image *m, const char *path) {
 	static struct container by_hand;
 	const char *name = m->trusted ? header_value(m, "name", NULL) : NULL;
-	const char *names[] = { strrchr(path, '/') + 1, name ? words("%s.img", name) : "" };
-	for (int i = 0; i < LEN(names); i++)
-		for (int row = 0; row < NCONTAINERS; row++)
-			if (!strcmp(containers[row].image, names[i])) return &containers[row];
+	const char *leaf = strrchr(path, '/') + 1;
+	for (int by_name = 0; by_name < 2; by_name++)
+		for (const struct container *c = containers; c < containers + NCONTAINERS; c++)
+			if (by_name ? image_named(c->image, name ?: "") : !strcmp(c->image, leaf))
+				return c;
 	by_hand = run;
 	by_hand.image = path;
 	return &by_hand;

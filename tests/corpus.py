@@ -5,7 +5,7 @@ takes: LAUNCHER  [COMMAND...] that runs it (prlimit, for one)
 gives: TAP. A legal image becomes the tree that is written next to it; an illegal one becomes
        nothing, for the reason written next to it. Either way all around it stays as it was.
 environment: EVERY  leaves out most cuts and flipped bits: 7 takes one of seven (1)
-             KEYED  a launcher that takes only what known.sec or second.sec has signed
+             KEYED  a launcher that takes only what known.sec or second.sec has signed, with rows for web-1.2.img
              KEYRING  the directory of these two, and of other.sec
              SEEDS  a directory: instead of all that, a few images of each kind are left there
 """
@@ -31,6 +31,7 @@ import zlib
 
 LIMIT = 20  # seconds for one image
 EVERY = int(os.environ.get('EVERY', '1'))  # of the places to cut and the bits to flip, one of so many
+PACK = os.path.abspath('images/pack')
 KEYRING = os.environ.get('KEYRING')
 SEEDS = os.environ.get('SEEDS')
 
@@ -1555,6 +1556,31 @@ def verbs():
     result(status == 1 and re.search(rb'reading: .*error', err), 'a read error is one', status, out, err)
 
 
+def names():
+    """A row of a launcher with keys takes the image that has the name of its file, as images/pack gives it."""
+    if not KEYED or not VERIFIES:
+        return
+    small = frame(SMALL)
+
+    def verified(what, path, reason=None):
+        p = subprocess.run(KEYED + ['verify', path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT)
+        result(p.returncode == (1 if reason else 0) and (reason or ': ok;') in (p.stderr if reason else p.stdout).decode(),
+               'a row and its image: ' + what, p.returncode, p.stdout, p.stderr)
+
+    subprocess.run([PACK, 'canary', '--key', KEYRING + '/known.sec', '-o', 'web-1.2.img'], check=True)
+    verified('packed as usual', 'web-1.2.img')
+    os.rename('web-1.2.img', 'new.img')
+    verified('of a file with another name', 'new.img')
+    for name in 'web', 'web-1', 'web-1.2.', 'web-1.2.img', 'web-1.22', '', None:
+        with open('web-1.2.img', 'wb') as f:
+            f.write(headed(small, key='known', name=name))
+        verified('the name %s' % name, 'web-1.2.img',
+                 "it is the image '%s', and not that of this row" % ('without a name' if name is None else name))
+    os.rename('web-1.2.img', 'x.img')
+    verified('no name, for `run`', 'x.img')
+    os.unlink('new.img')
+
+
 def document(out):
     """The objects in it, one a line; None: it is not JSON, or a name is there twice."""
     def once(pairs):
@@ -1732,7 +1758,7 @@ def main():
         p = subprocess.run(command + ['verify', f.name], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         VERIFIES = b'a process to unpack in: Invalid argument' not in p.stderr
     inside(None, legal_frames, refused_frames, legal_archives, legal_from_tools, refused_archives, large_blocks, legal_headers,
-           refused_headers, refused_shards, signatures, devices, verbs, places)
+           refused_headers, refused_shards, signatures, devices, verbs, names, places)
     # In memory, where the root of a container is too; disks are slow to make and remove so much.
     inside('/dev/shm' if os.access('/dev/shm', os.W_OK) else None, heavy)
     print('1..%d' % count)
