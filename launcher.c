@@ -2040,9 +2040,18 @@ enum tar_how {
 	TAR_DISCARD = 32, /* write no data, but count their pages: somebody only wants to know */
 };
 
+enum { MODES_SIZE = 16 << 20 }; /* of address space */
+
 struct tally {             /* of all the processes that unpack the image */
 	unsigned left_out; /* device nodes: a container's /dev is not the image's affair */
 	unsigned pages;    /* that were not written */
+	unsigned deepest, modes_end;
+	char modes
+	    []; /* without TAR_OWNERS MODES_SIZE bytes: struct late and the path, again and again */
+};
+
+struct late { /* a directory whose mode is set at the end, for its owner has to fill it */
+	uint16_t mode, levels;
 };
 
 struct tar {
@@ -2347,11 +2356,45 @@ static int make_file(struct tar *t) {
 	return t->fd < 0 ? -errno : entry_data(t);
 }
 
+/* Keeps the mode of a directory for modes_set; again: it may have been kept before. */
+static int mode_keep(struct tar *t, int again) {
+	struct tally *all = t->tally;
+	struct late late = { (uint16_t)t->mode, !!*t->path };
+	size_t n = strlen(t->path) + 1, at = again ? 0 : all->modes_end;
+	for (const char *p = t->path; *p; p++) late.levels += *p == '/';
+	while (at < all->modes_end && strcmp(all->modes + at + sizeof late, t->path))
+		at += sizeof late + strlen(all->modes + at + sizeof late) + 1;
+	if (at + sizeof late + n > MODES_SIZE) return -ENOMEM;
+	memcpy(all->modes + at, &late, sizeof late);
+	memcpy(all->modes + at + sizeof late, t->path, n);
+	if (at == all->modes_end) all->modes_end += sizeof late + n;
+	if (all->deepest < late.levels) all->deepest = late.levels;
+	return 0;
+}
+
+/* Sets them, the deepest first: the way to it may lead through what its owner can't enter then. */
+static void modes_set(int root, const struct tally *all) {
+	struct late late;
+	for (int levels = (int)all->deepest; levels >= 0; levels--)
+		for (const char *p = all->modes; p < all->modes + all->modes_end;
+		     p += strlen(p) + 1) {
+			memcpy(&late, p, sizeof late);
+			p += sizeof late;
+			int fd = late.levels == levels ? path_open(root, p, O_RDONLY | O_DIRECTORY)
+						       : -1;
+			if (fd < 0) continue; /* something else has taken its place */
+			fchmod(fd, late.mode);
+			close(fd);
+		}
+}
+
 static int make_dir(struct tar *t) {
 	int made = !*t->leaf || !mkdirat(t->dir, t->leaf, 0700);
 	if (!made && (errno != EEXIST || t->how & TAR_SKELETON)) return -errno;
 	if (t->how & TAR_SKELETON) return 0;
 	t->fd = path_open(t->dir, t->leaf, O_RDONLY | O_DIRECTORY);
+	if (t->fd >= 0 && !(t->how & (TAR_OWNERS | TAR_DISCARD)))
+		return mode_keep(t, !(t->how & TAR_SHARDS) && (!made || !*t->leaf));
 	return t->fd >= 0 ? 0 : t->fd == -ENOTDIR || t->fd == -ELOOP ? -EEXIST : t->fd;
 }
 
@@ -2430,9 +2473,8 @@ static int entry_finish(struct tar *t) {
 		if (chowns && fchownat(t->dir, t->leaf, t->uid, t->gid, no_link)) return -errno;
 		return utimensat(t->dir, t->leaf, times, no_link) ? -errno : 0;
 	}
-	mode_t mode = t->mode | (is_dir && !owners ? 0700 : 0); /* or nobody fills it */
-	if ((chowns && fchown(t->fd, t->uid, t->gid)) ||
-	    ((chowns || mode & 07000) && fchmod(t->fd, mode)))
+	int chmods = chowns || (t->mode & 07000 && (owners || !is_dir));
+	if ((chowns && fchown(t->fd, t->uid, t->gid)) || (chmods && fchmod(t->fd, t->mode)))
 		return -errno;
 	int failed = entry_attributes(t);
 	if (!strcmp(t->path, t->dir_path)) t->dir_mtime = t->mtime;
@@ -4277,6 +4319,7 @@ static _Noreturn void worker(struct image *m, int root, unsigned how) {
 			die("a process of the unpacker was killed");
 	if (crew->failed) _exit(host.code);
 	if (shared) unpack_shard(m, root, 0, how | TAR_FINISH);
+	modes_set(root, &crew->tally);
 	_exit(0);
 }
 
@@ -4303,7 +4346,9 @@ static int unpack(struct image *m, int root, const char *cgroup_name, const sigs
 	struct task task;
 	int go[2], parent = -1, most = m->ids ? 1 : LEN(tries);
 	char byte = 0;
-	crew = mmap(NULL, sizeof *crew, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	size_t size = sizeof *crew + (how & (TAR_OWNERS | TAR_DISCARD) ? 0 : MODES_SIZE);
+	crew = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
 	if (crew == MAP_FAILED || pipe2(go, O_CLOEXEC)) return refuse(m, "%m");
 	/* Tasks of an unpacker that was killed a moment ago still count against the row's .pids. */
 	for (int i = 0; parent < 0 && i < most; i += parent != -EAGAIN || now() > patience) {
@@ -4331,7 +4376,7 @@ static int unpack(struct image *m, int root, const char *cgroup_name, const sigs
 	int failed = task_wait(&task, signals, YES, m->why, sizeof m->why);
 	if (crew->tally.left_out)
 		say("%u device nodes are left out: a container has its own", crew->tally.left_out);
-	munmap(crew, sizeof *crew);
+	munmap(crew, size);
 	return failed ? -EBADMSG : 0;
 }
 

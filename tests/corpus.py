@@ -1595,6 +1595,38 @@ def document(out):
         return None
 
 
+def everybodys():
+    """Who is not root gets the modes of directories too, and fills those that nobody may write or enter."""
+    if not VERIFIES:
+        return  # the program is for another machine, and its emulator is not in front of it
+    many = [folder('w', 0o1777), folder('r', 0o555, mtime=7), file('r/a', 'x'), folder('r/n', 0, mtime=8), folder('r/n/m', 0o600),
+            file('r/n/m/a', 'y'), folder('s', 0o2750), folder('o', 0), file('o/p/a'), folder('o', 0o711), folder('g', 0),
+            folder('./', 0o755), file('r/n/b', 'z'), folder('h', 0o500), folder('i/j', 0o444), folder('i', 0o111)]
+    once = [e for i, e in enumerate(many) if i not in (7, 8)]  # with shards, no name is there twice
+    is_file = [e for e in once if e[156:157] == b'0']
+    tree = """d 755 .
+              d 1777 w\n d 555 r @7\n f 644 r/a x\n d 0 r/n @8\n d 600 r/n/m\n f 644 r/n/m/a y\n d 2750 s\n d 711 o
+              d 755 o/p @now\n f 644 o/p/a\n d 0 g\n f 644 r/n/b z\n d 500 h\n d 111 i\n d 444 i/j"""
+    body, starts = shards_of(sorted(e for e in once if e not in is_file), is_file)
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+    os.mkdir('theirs')
+    os.chmod('.', 0o755)
+    os.chown('theirs', 65534, 65534)
+    for what, data, lacks in ('an archive', image(*many), ()), ('shards', headed(body, shards=starts), ('o/p',)):
+        with open('x.img', 'wb') as f:
+            f.write(data)
+        os.chmod('x.img', 0o644)
+        p = subprocess.run(nobody + command[-1:] + ['unpack', 'x.img', 'theirs/out'], stderr=subprocess.PIPE, timeout=LIMIT)
+        want = sorted(line.strip() for line in tree.split('\n') if not any(word in line for word in lacks))
+        got = sorted(line.replace(' #65534:65534', '') for line in listing('theirs/out')) if not p.returncode else None
+        result(got == want and not p.stderr, 'unpacked by an ordinary user, %s: modes' % what, p.stderr,
+               'missing: %s' % sorted(set(want) - set(got or [])), 'unexpected: %s' % sorted(set(got or []) - set(want)))
+        remove('theirs/out')
+    with open('x.img', 'wb') as f:
+        f.write(frame(SMALL))
+    remove('theirs')
+
+
 def places():
     """DIR itself: what is there, and what there is no room for."""
     with open('x.img', 'wb') as f:
@@ -1628,6 +1660,7 @@ def places():
     status, said = run('unpack', 'x.img', 'nowhere/out')
     result(status == 1 and b'nowhere/out' in said and said.count(b'\n') == 1, 'refused: a place that is not there', status,
            said)
+    everybodys()
     for name in 'full', 'empty':
         remove(name)
     os.unlink('link')

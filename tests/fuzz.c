@@ -270,6 +270,17 @@ static void clear(void)
 	place = openat(top, "root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static struct tally *tally(void)
+{
+	static union {
+		struct tally tally;
+		char modes[sizeof(struct tally) + MODES_SIZE];
+	} all;
+
+	memset(&all.tally, 0, sizeof all.tally);
+	return &all.tally;
+}
+
 static void fuzz_tar(const uint8_t *bytes, size_t size)
 {
 	static const unsigned ways[] = {
@@ -285,7 +296,7 @@ static void fuzz_tar(const uint8_t *bytes, size_t size)
 	static const uint8_t start[] = { 4, 0x22, 0x4d, 0x18, 0x40, 0x40, 0 };
 	static uint8_t *frame;
 	enum { MOST = 1 << 20, STEP = 1 << 16 };
-	struct tally tally = { 0 };
+	struct tally *all = tally();
 	size_t at = sizeof start;
 
 	if (!frame)
@@ -305,7 +316,8 @@ static void fuzz_tar(const uint8_t *bytes, size_t size)
 	image_rewind(&image, 0);
 	image.room = MOST;
 	unsigned how = ways[bytes[0] % LEN(ways)] & (geteuid() ? ~TAR_OWNERS : ~0U);
-	deep += !image_unpack(&image, place, how, &tally);
+	deep += !image_unpack(&image, place, how, all);
+	modes_set(place, all);
 	clear();
 }
 
@@ -314,7 +326,7 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 {
 	static char *whole;
 	enum { MOST = 1 << 20 };
-	struct tally tally = { 0 };
+	struct tally *all = tally();
 	unsigned shards = size ? bytes[0] & 7 : 0;
 	uint8_t digest[32];
 	char text[65];
@@ -355,7 +367,7 @@ static void fuzz_image(const uint8_t *bytes, size_t size)
 					  : TAR_SHARDS;
 		image_rewind(&image, shard);
 		failed = image_unpack(&image, place, how | (shard < last ? TAR_NO_END : 0),
-				      &tally);
+				      all);
 	}
 	deep += !failed;
 	clear();
