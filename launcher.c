@@ -1040,9 +1040,9 @@ static struct {
 static size_t text_length(const char *s, size_t n) {
 	static const uint32_t least[] = { ' ', 0xa0, 0x800, 0x10000 }; /* no longer forms */
 	unsigned char first = s[0];
-	size_t more = first < 0x80 ? 0 : first < 0xc0 ? n : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+	size_t more = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 	uint32_t c = more ? first & 0x3f >> more : first;
-	if (more >= n || first >= 0xf8) return 0;
+	if (more >= n || first >= 0xf8 || (first & 0xc0) == 0x80) return 0;
 	for (size_t i = 1; i <= more; i++) {
 		if ((s[i] & 0xc0) != 0x80) return 0;
 		c = c << 6 | (s[i] & 0x3f);

@@ -153,6 +153,26 @@ static void test_format_full(void)
 	check_string(buf, "", "format: holds the empty string");
 }
 
+/* Every first byte, with any number of others behind it that go on a character. */
+static void test_text_length(void)
+{
+	char s[513];
+	int wrong = 0;
+
+	memset(s, 0xa0, sizeof s);
+	for (int first = 0; first < 256; first++) {
+		size_t want = first == '\t' || (first >= ' ' && first < 0x7f) ? 1
+			      : first < 0xc2 || first == 0xed || first >= 0xf4 ? 0
+			      : first < 0xe0					? 2
+			      : first < 0xf0					? 3
+										: 4;
+		s[0] = (char)first;
+		for (size_t n = 1; n <= sizeof s; n++)
+			wrong += text_length(s, n) != (want <= n ? want : 0);
+	}
+	check_number(wrong, 0, "text_length: all first bytes and lengths");
+}
+
 static void test_print(void)
 {
 	char buf[16];
@@ -2478,6 +2498,7 @@ int main(void)
 	umask(022);
 	journal.fd = journal_pipe[1];
 	test_format();
+	test_text_length();
 	test_format_full();
 	test_print();
 	test_tables();
