@@ -1520,7 +1520,8 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 		return refuse(m, "the signature is malformed");
 	memcpy(m->signer, signature + 2, KEY_NUMBER);
 	n -= ++end - m->text;
-	for (int i = 0; i < MOST_PUBLIC; i++) {
+	int known_number = NO;
+	for (int i = 0; i < MOST_PUBLIC && !m->trusted; i++) {
 		const char *known = public_key(i);
 		if (!known || base64(known, strlen(known), key, sizeof key) ||
 		    memcmp(key + 2, m->signer, KEY_NUMBER))
@@ -1528,11 +1529,11 @@ static ssize_t signature_verify(struct image *m, size_t n) {
 		/* It is to stand in front of what it signs: over its own line, which is longer. */
 		uint8_t *both = (uint8_t *)end - SIGNATURE_SIZE;
 		memcpy(both, signature + 2 + KEY_NUMBER, SIGNATURE_SIZE);
-		if (crypto_sign_ed25519_open(opened, &size, both, n + SIGNATURE_SIZE,
-					     key + 2 + KEY_NUMBER))
-			return refuse(m, "the signature does not match");
-		m->trusted = YES;
+		m->trusted = !crypto_sign_ed25519_open(opened, &size, both, n + SIGNATURE_SIZE,
+						       key + 2 + KEY_NUMBER);
+		known_number = YES; /* which another key may have too */
 	}
+	if (known_number && !m->trusted) return refuse(m, "the signature does not match");
 	if (any_key() && !m->trusted && !m->anyone)
 		return refuse(m, "signed by a key that is not known here");
 	line[-1] = '\0';
@@ -2169,8 +2170,8 @@ static int pax_time(const char *p, const char *end, void *to) {
 	long scale = 1000000000;
 	p += negative;
 	failed = decimal(&p, end, &whole);
-	if (!failed && p < end && *p++ == '.')
-		for (; p < end && *p >= '0' && *p <= '9'; p++)
+	if (!failed && p < end && *p == '.')
+		for (p++; p < end && *p >= '0' && *p <= '9'; p++)
 			part += (*p - '0') * (i64)(scale /= 10);
 	time->tv_sec = negative ? -whole - !!part : whole;
 	time->tv_nsec = negative && part ? 1000000000 - part : part;

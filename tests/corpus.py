@@ -5,8 +5,8 @@ takes: LAUNCHER  [COMMAND...] that runs it (prlimit, for one)
 gives: TAP. A legal image becomes the tree that is written next to it; an illegal one becomes
        nothing, for the reason written next to it. Either way all around it stays as it was.
 environment: EVERY  leaves out most cuts and flipped bits: 7 takes one of seven (1)
-             KEYED  a launcher that takes only what known.sec or second.sec has signed, with rows for web-1.2.img
-             KEYRING  the directory of these two, and of other.sec
+             KEYED  a launcher that takes only what known.sec, second.sec or twin.sec has signed, and has rows for web-1.2.img
+             KEYRING  the directory of these three, of which twin has the number of known, and of other.sec
              SEEDS  a directory: instead of all that, a few images of each kind are left there
 """
 import base64
@@ -840,7 +840,7 @@ def refused_archives():
     for value in 'x', '', '-1', '1.5', '0x10', '9' * 19, '9' * 5000, ' 1', '1 ':
         refused('a PAX size %r' % value[:30], image(pax(record('size', value)), file('a')), 'extended header')
         refused('a PAX uid %r' % value[:30], image(pax(record('uid', value)), file('a')), 'extended header')
-    for value in 'x', '', '.5', '1.x', '1..2', '--1', '1.-5', '9' * 30:
+    for value in 'x', '', '.5', '1.x', '1..2', '12x', '-1x', '1,5', '1 ', '--1', '1.-5', '9' * 30:
         refused('a PAX time %r' % value[:30], image(pax(record('mtime', value)), file('a')), 'extended header')
     refused('a PAX uid out of range', image(pax(record('uid', 2**32 - 1)), file('a')), 'out of range')
     refused('two sizes', image(pax(record('size', 512)), entry('a', data=b'x' * 512 + file('../canary/f', 'y'), size=1024)),
@@ -1053,6 +1053,7 @@ def legal_headers():
     if EVERY == 1:
         both('257 chunks', big, 'f 644 a ' + show((NOISE * 90)[:16 << 20]))
     if KEYED:
+        legal('signed by a key with the number of another', headed(small, key='twin'), SMALL_TREE, who=KEYED)
         legal('signed by the second key', headed(small, key='second'), SMALL_TREE, who=KEYED)
 
 
