@@ -3325,12 +3325,23 @@ static int cgroup_make(const char *name, const struct container *c) {
 	return failed;
 }
 
+/* Says which of the reasons for that error it was. denied: the one for EPERM. */
+static int devices_failed(const char *what, int error, const char *denied) {
+	const char *why = error == EPERM                       ? denied
+			  : error == EINVAL || error == ENOSYS ? " (no CONFIG_CGROUP_BPF)"
+							       : "";
+	return unable(-error, "its devices: %s: %s%s", what, strerror(error), why);
+}
+
 /* On v2 a program decides: (access << 16 | type), major and minor in, 1 out: it may. */
 static int devices_v2(const char *name, const struct permit *d, int n) {
 #define OP(code, to, from, skip, value)                                                            \
 	((struct bpf_insn){ (uint8_t)(code), to, from, skip, value })
 	struct bpf_insn program[5 + 7 * MOST_PERMITS], *p = program;
 
+	if (cgroup.base[CG_V2] < 0)
+		return unable(-ENOTSUP,
+			      "its devices: no cgroup v2 is mounted, nor 'devices' of v1");
 	for (int word = 0; word < 3; word++)
 		*p++ = OP(BPF_LDX | BPF_MEM | BPF_W, 2 + word, 1, 4 * word, 0);
 	for (; n--; d++) { /* without the access that is granted, the type is what is left */
@@ -3352,15 +3363,23 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 				.insns = (uintptr_t)program,
 				.license = (uintptr_t) "ISC" };
 	size_t size = offsetof(union bpf_attr, log_level);
+	/* Before Linux 5.11 the programs of all rows together are memory that their user locks. */
+	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+	const char *denied = prlimit(0, RLIMIT_MEMLOCK, &all, NULL)
+				 ? " (RLIMIT_MEMLOCK can't be raised)"
+				 : " (a capability, or a security module)";
 	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, size);
-	if (fd < 0) return -errno;
+	if (fd < 0) return devices_failed("loading their BPF program", errno, denied);
 	int dir = dir_open(cgroup.base[CG_V2], name);
 	attr = (union bpf_attr){ .target_fd = (unsigned)dir,
 				 .attach_bpf_fd = (unsigned)fd,
 				 .attach_type = BPF_CGROUP_DEVICE };
 	/* Without a flag it is the only one: at once it takes the place of an older one. */
 	size = offsetof(union bpf_attr, replace_bpf_fd);
-	int failed = syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, size) ? -errno : 0;
+	int failed = syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, size) ? errno : 0;
+	if (failed)
+		failed = devices_failed("attaching their BPF program", failed,
+					" (a cgroup above has one)");
 	close(dir);
 	close(fd);
 	return failed;
@@ -3368,8 +3387,8 @@ static int devices_v2(const char *name, const struct permit *d, int n) {
 
 static int devices_v1(const char *name, const struct permit *d, int n) {
 	static const char may[][4] = { "m", "rm", "wm", "rwm" };
-	char text[48];
-	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", "a");
+	char text[48] = "a";
+	int failed = cgroup_write(NEED_DEVICES, name, "devices.deny", text);
 	for (; n-- && !failed; d++) {
 		const char *which = minor(d->number) == ANY_MINOR ? "*"
 								  : words("%u", minor(d->number));
@@ -3377,7 +3396,7 @@ static int devices_v1(const char *name, const struct permit *d, int n) {
 		       major(d->number), which, may[d->may & (READ | WRITE)]);
 		failed = cgroup_write(NEED_DEVICES, name, "devices.allow", text);
 	}
-	return failed;
+	return failed ? unable(failed, "its devices: '%s': %s", text, strerror(-failed)) : 0;
 }
 
 /*
@@ -3400,9 +3419,8 @@ static int cgroup_devices(const char *name, const struct container *c) {
 		if (failed && (failed != -ENOENT || !(d->may & OPTIONAL))) return failed;
 		n += !failed;
 	}
-	failed = version ? (version == 2 ? devices_v2 : devices_v1)(name, list, n) : -ENOTSUP;
-	if (!failed || c->tolerate & LACK(DEVICES)) return 0;
-	return cgroup_failed("devices", controllers[NEED_DEVICES].option, failed);
+	failed = (version == 1 ? devices_v1 : devices_v2)(name, list, n);
+	return c->tolerate & LACK(DEVICES) ? 0 : failed;
 }
 
 /* Lets clone3 start a child in the v2 cgroup, if there is one; args then owns its descriptor. */
@@ -4018,10 +4036,15 @@ static int label_set(const char *label) {
 	return failed;
 }
 
-/* Below which paths, and /dev, the caller can write if no_new_privs is set. landlock(7) */
-static int writable_set(const char *const *paths) {
+enum { WHOLE_LANDLOCK = 3 }; /* of Linux 6.2; those before can't stop truncate(2) */
+
+/* The version of Landlock; below 1: there is none. */
+static int landlock_version(void) { return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, 1); }
+
+/* Below these paths, and /dev, the caller can write. Needs no_new_privs. `at` fails. landlock(7) */
+static int writable_set(const char *const *paths, const char **at) {
 	enum { WRITE_FILE = 1 << 1, REFER = 1 << 13, TRUNCATE = 1 << 14, ALL = 0x1ff2 };
-	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+	int version = landlock_version();
 	u64 all = ALL | (version > 1 ? REFER : 0) | (version > 2 ? TRUNCATE : 0);
 	struct {
 		u64 access;
@@ -4030,8 +4053,8 @@ static int writable_set(const char *const *paths) {
 	struct stat st;
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
 	int failed = rules < 0 ? -errno : 0;
-	for (const char *path = "/dev"; !failed && path; path = *paths++) { /* there is null */
-		rule.fd = open(path, O_PATH | O_CLOEXEC);
+	for (*at = "/dev"; !failed && *at; *at = failed ? *at : *paths++) { /* there is null */
+		rule.fd = open(*at, O_PATH | O_CLOEXEC);
 		int is_dir = rule.fd >= 0 && !fstat(rule.fd, &st) && S_ISDIR(st.st_mode);
 		rule.access = is_dir ? all : all & (WRITE_FILE | TRUNCATE);
 		if (rule.fd < 0 || syscall(SYS_landlock_add_rule, rules, 1, &rule, 0))
@@ -5394,10 +5417,14 @@ static void give_up(const struct container *c, const struct image *says) {
 	must(confine(c->keep, AS_AMBIENT), "dropping capabilities", "");
 	const char *cwd = header_value(says, "cwd", NULL);
 	if (cwd && chdir(cwd)) die("the image's working directory %s: %m", cwd);
-	int failed = c->writable ? writable_set(c->writable) : 0;
-	must((failed == -ENOSYS || failed == -EOPNOTSUPP) && c->tolerate & LACK(LANDLOCK) ? 0
-											  : failed,
-	     ".writable, by Landlock (CONFIG_SECURITY_LANDLOCK)", "");
+	int version = c->writable ? landlock_version() : WHOLE_LANDLOCK, failed = 0;
+	const char *at = "";
+	if (version < WHOLE_LANDLOCK && !(c->tolerate & LACK(LANDLOCK)))
+		die(".writable needs Linux 6.2 and CONFIG_SECURITY_LANDLOCK:%s",
+		    version > 0 ? " Landlock before can't stop truncate(2)"
+				: " it has no Landlock");
+	if (c->writable && version > 0) failed = writable_set(c->writable, &at);
+	must(failed, ".writable", at ? at : "");
 	failed = filter_groups(c->may ? (unsigned)c->may : DEFAULT);
 	must(failed == -EINVAL && c->tolerate & LACK(SECCOMP) ? 0 : failed,
 	     "a filter for system calls (CONFIG_SECCOMP_FILTER)", "");
@@ -6787,7 +6814,7 @@ static int ask_policy(char **argv) {
 
 /* What takes something of the kernel beside the knobs of a cgroup. `sign`: a file that tells. */
 static const struct feature {
-	char name[18], option[25], sign[25];
+	char name[18], option[36], sign[25];
 	uint8_t need; /* NEEDS: nobody can do without it */
 	uint16_t field, size;
 } features[] = {
@@ -6802,7 +6829,8 @@ static const struct feature {
 	{ "devices", "CONFIG_CGROUP_BPF", "", NEED_DEVICES },
 	{ "root", "CONFIG_OVERLAY_FS", "/sys/module/overlay", NEED_OVERLAY, ASKED_BY(root) },
 	{ "clock", "CONFIG_TIME_NS", "/proc/self/ns/time", NEED_TIMENS, ASKED_BY(clock) },
-	{ "writable", "CONFIG_SECURITY_LANDLOCK", "", NEED_LANDLOCK, ASKED_BY(writable) },
+	{ "writable", "CONFIG_SECURITY_LANDLOCK, Linux 6.2", "", NEED_LANDLOCK,
+	  ASKED_BY(writable) },
 	{ "label", "CONFIG_SECURITY", "", NEED_LABEL, ASKED_BY(label) },
 };
 
@@ -6826,7 +6854,7 @@ static struct {
 static int feature_given(const struct feature *f) {
 	char text[64];
 	if (f->need == NEED_DEVICES) return cgroup.version[NEED_DEVICES];
-	if (f->need == NEED_LANDLOCK) return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+	if (f->need == NEED_LANDLOCK) return landlock_version() >= WHOLE_LANDLOCK;
 	if (f->need == NEED_LABEL)
 		return file_read(AT_FDCWD, "/proc/self/attr/current", text, sizeof text) > 0;
 	return !access(f->sign, F_OK) ||

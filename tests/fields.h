@@ -13,7 +13,7 @@ enum {
 	SCRATCHED, PERSISTS, PERSISTS_STRANGE,
 	INODES, KEPT, KEPT_TOO, KEPT_THIEF, KEPT_STRANGE, KEPT_LINK,
 	BINDS, BINDS_ABSENT, DEVICES, DEVICES_ABSENT, DEVICES_OTHER, DEVICES_NONE,
-	WRITABLE, SYSCTL, SYSCTL_ABSENT, CLOCK, LIMITS, PROCESS, FIFO, TIMERS,
+	WRITABLE, WRITABLE_ABSENT, SYSCTL, SYSCTL_ABSENT, CLOCK, LIMITS, PROCESS, FIFO, TIMERS,
 	NCONTAINERS
 };
 
@@ -205,6 +205,11 @@ static const struct container containers[] = {
 				  "echo b >/var/lib/x; mkdir /var/lib/d; cat /etc/passwd | wc -l; ls /var/lib | wc -l"),
 		.tmpfs    = LIST(tmpfs, { "/tmp", KiB(64) }, { "/var/lib", KiB(64) }),
 		.writable = ARGV("/tmp"),
+	},
+	[WRITABLE_ABSENT] = {
+		NAMED("writable-absent"),
+		.command  = SHELL("echo runs"),
+		.writable = ARGV("/dev", "/no/such"),
 	},
 	[SYSCTL] = {
 		NAMED("sysctl"),

@@ -1261,6 +1261,26 @@ static void test_knobs(void)
 	}
 }
 
+/* EPERM has many reasons; only EINVAL and ENOSYS are a kernel without the option. */
+static void test_devices_failed(void)
+{
+	static const struct {
+		int error;
+		const char *hint;
+	} rows[] = { { EPERM, "(denied)" }, { EINVAL, "CONFIG_CGROUP_BPF" },
+		     { ENOSYS, "CONFIG_CGROUP_BPF" }, { ENOMEM, NULL } };
+	char why[160];
+
+	for (int i = 0; i < LEN(rows); i++) {
+		check_number(devices_failed("loading", rows[i].error, " (denied)"), -rows[i].error,
+			     "a program that is not taken: its error");
+		format(why, sizeof why, "its devices: loading: %s", strerror(rows[i].error));
+		check(!strncmp(cgroup.why, why, strlen(why)), "what failed, and the kernel's reason");
+		check(rows[i].hint ? !!strstr(cgroup.why, rows[i].hint) : !strchr(cgroup.why, '('),
+		      "what that means, if it is known");
+	}
+}
+
 static void test_environment(void)
 {
 	static const char *const replaced[] = { "A=1", "HOME=/data", "PATHOLOGY=x", "TERMINAL",
@@ -2712,6 +2732,7 @@ int main(void)
 	test_descriptors(YES);
 	test_policy();
 	test_knobs();
+	test_devices_failed();
 	test_environment();
 	test_cmdline();
 	test_ip_read();
