@@ -5049,7 +5049,10 @@ static void construct_network(const struct container *c, int is_new, int device,
 		if (!failed && !n->open) failed = link_ask(outside, &op, NULL);
 	} else if ((n->kind == NET_MACVLAN || n->kind == NET_IPVLAN) && !index) {
 		op.kind = n->kind == NET_MACVLAN ? "macvlan" : "ipvlan";
-		failed = link_ask(outside, &op, n);
+		/* One of the other kind is there until the kernel has cleared its namespace away. */
+		for (u64 by = now() + 1000;
+		     (failed = link_ask(outside, &op, n)) == -EBUSY && now() < by;)
+			poll(NULL, 0, 20);
 		if (!failed) index = (int)if_nametoindex(name);
 	}
 	int named = (int)if_nametoindex(inner);
