@@ -5049,7 +5049,7 @@ static void construct_network(const struct container *c, int is_new, int device,
 		if (!failed && !n->open) failed = link_ask(outside, &op, NULL);
 	} else if ((n->kind == NET_MACVLAN || n->kind == NET_IPVLAN) && !index) {
 		op.kind = n->kind == NET_MACVLAN ? "macvlan" : "ipvlan";
-		/* One of the other kind is there until the kernel has cleared its namespace away. */
+		/* One of the other kind stays until the kernel has cleared its namespace away. */
 		for (u64 by = now() + 1000;
 		     (failed = link_ask(outside, &op, n)) == -EBUSY && now() < by;)
 			poll(NULL, 0, 20);
@@ -6643,7 +6643,7 @@ static struct {
 
 /* Starts such a child, with n descriptors and its client's. Returns 0 in it; else 1, or -errno. */
 static int answer_fork(int client, const int *with, int n) {
-	struct task child;
+	struct task child = { 0 };
 	int keep[NCONTAINERS + 1] = { client };
 	memcpy(keep + 1, with, n * sizeof *with);
 	int parent = task_fork(&child, 0, NULL, keep, n + 1);

@@ -4,6 +4,7 @@
 #ifndef MORE /* rows that tests/boot adds for a kernel */
 #define MORE_NAMES
 #define MORE
+#define LARGE_MAX MiB(24)
 #endif
 #define LOG_SIZE KiB(4)
 
@@ -133,12 +134,12 @@ static const struct container containers[] = {
 		.pids    = 12,
 		.restart = ALWAYS,
 	},
-	[LARGE] = { /* its image takes seconds to unpack at this share of the CPU */
+	[LARGE] = { /* its image takes a second to unpack at this share of a CPU */
 		.name    = "large",
 		.image   = "large.img",
 		.command = SHELL("exec sleep 1000"),
-		.memory  = { .max = MiB(24) },
-		.cpu     = { .max = PERCENT(3) },
+		.memory  = { .max = LARGE_MAX },
+		.cpu     = { .max = PERCENT(1) },
 		.restart = NEVER,
 	},
 	[CORRUPT] = {

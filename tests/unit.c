@@ -86,10 +86,19 @@ static void leave(int code)
 	_exit(code);
 }
 
+/* What runs a board's programs here, qemu-user, does not know this option. */
+static int fake_option(int fd, int level, int name, const void *value, socklen_t size)
+{
+	if (level == SOL_SOCKET && name == SO_LOCK_FILTER)
+		return 0;
+	return setsockopt(fd, level, name, value, size);
+}
+
 #define clock_gettime(clock, t) fake_clock(t)
 #define syscall(...) fake_syscall(__VA_ARGS__, 0L, 0L, 0L, 0L, 0L)
 #define openat(...) fake_open(__VA_ARGS__)
 #define bind(...) fake_bind(__VA_ARGS__)
+#define setsockopt(...) fake_option(__VA_ARGS__)
 #define prctl(...) (fake.no_filter ? 0 : prctl(__VA_ARGS__))
 #define main launcher_main
 #include "../launcher.c"
