@@ -1,6 +1,7 @@
 /*
  * probe.h - the policy of tests/container and tests/boot for a container that is granted nothing:
- * every field has its default, and tests/probe.c looks from within at what that is
+ * every field has its default, and tests/probe.c looks from within at what that is; the kernel
+ * keeps, in the row's memory, the names of all that it walks through
  */
 #define LOG_SIZE KiB(64) /* all that it says */
 
@@ -11,6 +12,7 @@ static const struct container containers[] = {
 		.name    = "probe",
 		.image   = "probe.img",
 		.command = ARGV("/probe"),
+		.memory  = { .max = MiB(8) },
 	},
 };
 
