@@ -1,7 +1,7 @@
 /*
  * probe.h - the policy of tests/container and tests/boot for a container that is granted nothing:
- * every field has its default, and tests/probe.c looks from within at what that is; the kernel
- * keeps, in the row's memory, the names of all that it walks through
+ * every field but .memory has its default, and tests/probe.c looks from within at what that is; the
+ * names of all that it walks through stay in the row's memory, as long as the kernel keeps them
  */
 #define LOG_SIZE KiB(64) /* all that it says */
 
